@@ -1,0 +1,4 @@
+//! The deterministic machine.
+#![warn(missing_docs)]
+
+pub mod riscv;

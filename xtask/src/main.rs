@@ -1,0 +1,3 @@
+//! Everything a person or CI does here, as `cargo xtask …`.
+
+fn main() {}
