@@ -1,1 +1,3 @@
 //! Everything that knows the RISC-V instruction set.
+
+pub mod area;

@@ -1,0 +1,1 @@
+//! The devices on the bus. None of them knows the instruction set.

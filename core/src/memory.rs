@@ -1,0 +1,416 @@
+//! Guest RAM, with what must be known about each page.
+//!
+//! Every store that does not go through a CPU's write translation comes through here, is marked
+//! with the current epoch and, on a page from which something was derived (decoded code, page
+//! tables, watches), is put on the list of disturbances that the CPUs drain before they go on.
+
+use crate::arena::Ram;
+use crate::types::{GuestPhysAddr, PAGE_BYTES};
+use std::sync::Arc;
+use thiserror::Error;
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+/// An access that is not wholly within RAM.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("{length} bytes at physical address {address} are not all RAM")]
+pub struct OutsideRam {
+    /// First byte of the access.
+    pub address: GuestPhysAddr,
+    /// Length of the access in bytes.
+    pub length: u64,
+}
+
+/// A store to a page from which something was derived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Disturbance {
+    /// First byte written.
+    pub address: GuestPhysAddr,
+    /// Bytes written, all within one page.
+    pub length: u32,
+}
+
+/// Why stores to a page must take the slow path. Cache knowledge, never state.
+pub mod page_flag {
+    /// Decoded code was made from the page.
+    pub const CODE: u8 = 1;
+    /// A walk has read the page as a page table.
+    pub const TABLE: u8 = 2;
+    /// Stores to the page must be seen by the machine (`tohost`, watchpoints).
+    pub const WATCHED: u8 = 4;
+}
+
+/// Bytes of a page.
+pub type Page = [u8; PAGE_BYTES as usize];
+
+/// Which RAM a snapshot was taken from: epochs compare only within one.
+#[derive(Clone, Debug, Default)]
+struct Lineage(Arc<()>);
+
+impl Lineage {
+    fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// The bytes of RAM at one instant; pages that are equal to zero are not held.
+///
+/// Cloning shares the pages.
+#[derive(Clone, Debug)]
+pub struct MemorySnapshot {
+    pages: Vec<Option<Arc<Page>>>,
+    lineage: Lineage,
+    epoch: u32,
+}
+
+impl MemorySnapshot {
+    /// The pages that are not zero, in order, with their numbers.
+    pub fn pages(&self) -> impl Iterator<Item = (u32, &Arc<Page>)> {
+        self.pages
+            .iter()
+            .enumerate()
+            .filter_map(|(number, page)| Some((number as u32, page.as_ref()?)))
+    }
+
+    /// A snapshot of `page_count` pages from those that are not zero. It shares with no machine.
+    #[must_use]
+    pub fn from_pages(
+        page_count: usize,
+        nonzero: impl IntoIterator<Item = (u32, Arc<Page>)>,
+    ) -> Self {
+        let mut pages = vec![None; page_count];
+        for (number, page) in nonzero {
+            if let Some(slot) = pages.get_mut(number as usize) {
+                *slot = Some(page);
+            }
+        }
+        Self {
+            pages,
+            lineage: Lineage::default(),
+            epoch: 0,
+        }
+    }
+
+    /// How many pages the RAM has.
+    #[must_use]
+    pub fn page_count(&self) -> usize {
+        self.pages.len()
+    }
+}
+
+/// Guest RAM.
+pub struct GuestMemory {
+    ram: Ram,
+    base: u64,
+    flags: Vec<u8>,
+    page_epochs: Vec<u32>,
+    epoch: u32,
+    page_hashes: Vec<u128>,
+    hash_sum: u128,
+    hashed_epoch: u32,
+    disturbances: Vec<Disturbance>,
+    /// LR/SC reservations by CPU: the physical address of a 64-byte set.
+    reservations: Vec<Option<u64>>,
+    lineage: Lineage,
+}
+
+/// Bytes of an LR/SC reservation set.
+pub const RESERVATION_BYTES: u64 = 64;
+
+impl GuestMemory {
+    /// Zeroed RAM at `base`.
+    pub(crate) fn new(ram: Ram, base: GuestPhysAddr, cpu_count: u32) -> Self {
+        let page_count = ram.len() / PAGE_BYTES as usize;
+        Self {
+            ram,
+            base: base.0,
+            flags: vec![0; page_count],
+            page_epochs: vec![0; page_count],
+            epoch: 1,
+            page_hashes: vec![0; page_count],
+            hash_sum: 0,
+            hashed_epoch: 0,
+            disturbances: Vec::new(),
+            reservations: vec![None; cpu_count as usize],
+            lineage: Lineage::default(),
+        }
+    }
+
+    /// First physical address of RAM.
+    #[must_use]
+    pub fn base(&self) -> GuestPhysAddr {
+        GuestPhysAddr(self.base)
+    }
+
+    /// Size of RAM in bytes.
+    #[must_use]
+    pub fn byte_len(&self) -> u64 {
+        self.ram.len() as u64
+    }
+
+    /// Offset of an access within RAM, when all of it is RAM.
+    #[must_use]
+    pub fn offset_of(&self, address: GuestPhysAddr, length: u64) -> Option<usize> {
+        let offset = address.0.checked_sub(self.base)?;
+        let end = offset.checked_add(length)?;
+        (end <= self.ram.len() as u64).then_some(offset as usize)
+    }
+
+    fn checked_offset(&self, address: GuestPhysAddr, length: u64) -> Result<usize, OutsideRam> {
+        self.offset_of(address, length)
+            .ok_or(OutsideRam { address, length })
+    }
+
+    /// Reads bytes.
+    ///
+    /// # Errors
+    /// [`OutsideRam`]; nothing is read then.
+    pub fn read(&self, address: GuestPhysAddr, buffer: &mut [u8]) -> Result<(), OutsideRam> {
+        buffer.copy_from_slice(self.slice(address, buffer.len() as u64)?);
+        Ok(())
+    }
+
+    /// Bytes of RAM, borrowed.
+    ///
+    /// # Errors
+    /// [`OutsideRam`].
+    pub fn slice(&self, address: GuestPhysAddr, length: u64) -> Result<&[u8], OutsideRam> {
+        let offset = self.checked_offset(address, length)?;
+        Ok(&self.ram.bytes()[offset..offset + length as usize])
+    }
+
+    /// Reads 2 bytes, little-endian.
+    ///
+    /// # Errors
+    /// [`OutsideRam`].
+    pub fn read_u16(&self, address: GuestPhysAddr) -> Result<u16, OutsideRam> {
+        let mut bytes = [0; 2];
+        self.read(address, &mut bytes)?;
+        Ok(u16::from_le_bytes(bytes))
+    }
+
+    /// Reads 4 bytes, little-endian.
+    ///
+    /// # Errors
+    /// [`OutsideRam`].
+    pub fn read_u32(&self, address: GuestPhysAddr) -> Result<u32, OutsideRam> {
+        let mut bytes = [0; 4];
+        self.read(address, &mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    /// Reads 8 bytes, little-endian.
+    ///
+    /// # Errors
+    /// [`OutsideRam`].
+    pub fn read_u64(&self, address: GuestPhysAddr) -> Result<u64, OutsideRam> {
+        let mut bytes = [0; 8];
+        self.read(address, &mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    /// Writes bytes on behalf of a device, the loader or a debugger: reservations on them end.
+    ///
+    /// # Errors
+    /// [`OutsideRam`]; nothing is written then.
+    pub fn write(&mut self, address: GuestPhysAddr, bytes: &[u8]) -> Result<(), OutsideRam> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let first = address.0 & !(RESERVATION_BYTES - 1);
+        let last = address.0.wrapping_add(bytes.len() as u64 - 1);
+        for reservation in &mut self.reservations {
+            if reservation.is_some_and(|set| set >= first && set <= last) {
+                *reservation = None;
+            }
+        }
+        self.write_by_cpu(address, bytes)
+    }
+
+    /// Writes 2 bytes, little-endian, as [`GuestMemory::write`] does.
+    ///
+    /// # Errors
+    /// [`OutsideRam`].
+    pub fn write_u16(&mut self, address: GuestPhysAddr, value: u16) -> Result<(), OutsideRam> {
+        self.write(address, &value.to_le_bytes())
+    }
+
+    /// Writes 4 bytes, little-endian, as [`GuestMemory::write`] does.
+    ///
+    /// # Errors
+    /// [`OutsideRam`].
+    pub fn write_u32(&mut self, address: GuestPhysAddr, value: u32) -> Result<(), OutsideRam> {
+        self.write(address, &value.to_le_bytes())
+    }
+
+    /// A CPU's store on the slow path; its own reservation stays.
+    pub(crate) fn write_by_cpu(
+        &mut self,
+        address: GuestPhysAddr,
+        bytes: &[u8],
+    ) -> Result<(), OutsideRam> {
+        let offset = self.checked_offset(address, bytes.len() as u64)?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.ram.bytes_mut()[offset..offset + bytes.len()].copy_from_slice(bytes);
+        let page_bytes = PAGE_BYTES as usize;
+        for page in offset / page_bytes..=(offset + bytes.len() - 1) / page_bytes {
+            self.page_epochs[page] = self.epoch;
+            if self.flags[page] != 0 {
+                let start = offset.max(page * page_bytes);
+                let end = (offset + bytes.len()).min((page + 1) * page_bytes);
+                self.disturbances.push(Disturbance {
+                    address: GuestPhysAddr(self.base + start as u64),
+                    length: (end - start) as u32,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn ram(&self) -> &Ram {
+        &self.ram
+    }
+
+    pub(crate) fn ram_mut(&mut self) -> &mut Ram {
+        &mut self.ram
+    }
+
+    pub(crate) fn has_disturbances(&self) -> bool {
+        !self.disturbances.is_empty()
+    }
+
+    pub(crate) fn take_disturbances(&mut self) -> Vec<Disturbance> {
+        std::mem::take(&mut self.disturbances)
+    }
+
+    /// Whether stores to the page may bypass this module; if so the page is dirty from now on.
+    pub(crate) fn open_for_fast_stores(&mut self, page: usize) -> bool {
+        self.page_epochs[page] = self.epoch;
+        self.flags[page] == 0
+    }
+
+    pub(crate) fn page_flags(&self, page: usize) -> u8 {
+        self.flags[page]
+    }
+
+    pub(crate) fn set_page_flag(&mut self, page: usize, flag: u8) {
+        self.flags[page] |= flag;
+    }
+
+    pub(crate) fn clear_page_flag(&mut self, page: usize, flag: u8) {
+        self.flags[page] &= !flag;
+    }
+
+    /// The epoch with which stores are marked now. Fast stores are allowed only through
+    /// translations made in this epoch.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    pub(crate) fn reservation(&self, cpu: u32) -> Option<u64> {
+        self.reservations[cpu as usize]
+    }
+
+    pub(crate) fn set_reservation(&mut self, cpu: u32, set: Option<u64>) {
+        self.reservations[cpu as usize] = set;
+    }
+
+    fn page_bytes(&self, page: usize) -> &[u8] {
+        let start = page * PAGE_BYTES as usize;
+        &self.ram.bytes()[start..start + PAGE_BYTES as usize]
+    }
+
+    /// Hash of all of RAM: the wrapping sum over pages of xxh3-128 of the page, seeded with its
+    /// number; zero pages count 0. Only pages dirtied since the last call are read.
+    pub fn hash(&mut self) -> u128 {
+        for page in 0..self.page_epochs.len() {
+            if self.page_epochs[page] <= self.hashed_epoch {
+                continue;
+            }
+            let bytes = self.page_bytes(page);
+            let hash = if is_zero(bytes) {
+                0
+            } else {
+                xxh3_128_with_seed(bytes, page as u64)
+            };
+            self.hash_sum = self
+                .hash_sum
+                .wrapping_sub(self.page_hashes[page])
+                .wrapping_add(hash);
+            self.page_hashes[page] = hash;
+        }
+        self.hashed_epoch = self.epoch;
+        self.epoch += 1;
+        self.hash_sum
+    }
+
+    /// The bytes of RAM now. Pages not written since `base` was taken are shared with it.
+    pub fn snapshot(&mut self, base: Option<&MemorySnapshot>) -> MemorySnapshot {
+        let base = base.filter(|base| base.lineage.is_same(&self.lineage));
+        let pages = (0..self.page_epochs.len())
+            .map(|page| {
+                if let Some(base) = base
+                    && self.page_epochs[page] <= base.epoch
+                {
+                    return base.pages[page].clone();
+                }
+                let bytes = self.page_bytes(page);
+                if self.page_epochs[page] == 0 || is_zero(bytes) {
+                    return None;
+                }
+                let mut copy = Arc::new([0; PAGE_BYTES as usize]);
+                Arc::make_mut(&mut copy).copy_from_slice(bytes);
+                Some(copy)
+            })
+            .collect();
+        let epoch = self.epoch;
+        self.epoch += 1;
+        MemorySnapshot {
+            pages,
+            lineage: self.lineage.clone(),
+            epoch,
+        }
+    }
+
+    /// Takes over the bytes of a snapshot. The caller drops every cache derived from RAM.
+    ///
+    /// # Panics
+    /// When the snapshot is of a RAM of another size: the machine checks that first.
+    pub(crate) fn restore(&mut self, snapshot: &MemorySnapshot) {
+        assert_eq!(
+            snapshot.pages.len(),
+            self.page_epochs.len(),
+            "snapshot of another RAM size"
+        );
+        let shares = snapshot.lineage.is_same(&self.lineage);
+        self.epoch += 1;
+        for (page, saved) in snapshot.pages.iter().enumerate() {
+            if self.page_epochs[page] == 0 && saved.is_none() {
+                continue;
+            }
+            if shares && self.page_epochs[page] <= snapshot.epoch {
+                continue;
+            }
+            let start = page * PAGE_BYTES as usize;
+            let target = &mut self.ram.bytes_mut()[start..start + PAGE_BYTES as usize];
+            match saved {
+                Some(bytes) => target.copy_from_slice(&bytes[..]),
+                None => target.fill(0),
+            }
+            self.page_epochs[page] = self.epoch;
+        }
+        // Code and tables are derived anew; watches outlive the jump.
+        for flags in &mut self.flags {
+            *flags &= page_flag::WATCHED;
+        }
+        self.disturbances.clear();
+        self.epoch += 1;
+    }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    let (chunks, rest) = bytes.as_chunks::<16>();
+    chunks.iter().all(|chunk| u128::from_ne_bytes(*chunk) == 0)
+        && rest.iter().all(|byte| *byte == 0)
+}
