@@ -1,3 +1,4 @@
 //! Everything that knows the RISC-V instruction set.
 
 pub mod area;
+pub mod isa;
