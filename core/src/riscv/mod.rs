@@ -1,4 +1,5 @@
 //! Everything that knows the RISC-V instruction set.
 
 pub mod area;
+pub mod disasm;
 pub mod isa;
