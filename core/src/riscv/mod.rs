@@ -2,4 +2,5 @@
 
 pub mod area;
 pub mod disasm;
+pub mod fp;
 pub mod isa;
