@@ -1,13 +1,29 @@
 //! The machine as a whole.
 
-use crate::event::InputEvent;
+use crate::arena::Arena;
+use crate::device::{Device, DeviceContext};
+use crate::devices::rtc::Rtc;
+use crate::devices::syscon::Syscon;
+use crate::devices::uart::Uart;
+use crate::devices::virtio::slot::VirtioSlot;
+use crate::event::{ConsolePort, InputEvent};
 use crate::image::{ImageSource, ImageStall};
-use crate::memory::MemorySnapshot;
-use crate::output::Output;
-use crate::state::StateError;
-use crate::types::{GuestTime, Icount, TerminalSize};
+use crate::memory::{GuestMemory, MemorySnapshot};
+use crate::output::{Output, Outputs};
+use crate::riscv::block::BlockCache;
+use crate::riscv::boot;
+use crate::riscv::clint::Clint;
+use crate::riscv::hart::{Hart, HartWithCode};
+use crate::riscv::jitter::Jitter;
+use crate::riscv::platform::{Platform, RAM_BASE, VIRTIO_SLOTS, context};
+use crate::riscv::plic::Plic;
+use crate::riscv::run::HartExit;
+use crate::state::{StateError, StateReader, StateWriter};
+use crate::types::{GuestPhysAddr, GuestTime, Icount, PAGE_BYTES, TerminalSize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Version of the machine's guest-visible behaviour. A trace replays only on the version that
 /// recorded it.
@@ -191,32 +207,439 @@ pub enum MachineError {
     BadSnapshot(#[from] StateError),
 }
 
-/// The interface of the machine that sessions drive.
-pub trait MachineApi {
+
+/// Size of RAM must be a multiple of this.
+const RAM_GRANULARITY: u64 = 2 << 20;
+const RAM_BYTES_MIN: u64 = 4 << 20;
+const RAM_BYTES_MIN_LINUX: u64 = 64 << 20;
+const RAM_BYTES_MAX: u64 = 64 << 30;
+/// Ticks beyond which guest time never goes, so that sums with it cannot overflow.
+const TIME_MAX: u64 = 1 << 60;
+
+/// A deterministic computer.
+pub struct Machine {
+    config: MachineConfig,
+    harts: Vec<HartWithCode>,
+    platform: Platform,
+    icount: u64,
+    engine: Engine,
+    symbols: BTreeMap<&'static str, u64>,
+}
+
+impl Machine {
+    /// A machine at power-on: the guest is loaded and nothing has run. Without an arena it
+    /// allocates one.
+    ///
+    /// # Errors
+    /// [`MachineError::BadConfig`] and [`MachineError::BadImage`].
+    pub fn new(config: MachineConfig, images: MachineImages, arena: Option<Arena>) -> Result<Self, MachineError> {
+        check_config(&config)?;
+        let too_large = || MachineError::BadConfig(format!("RAM of {} bytes is beyond this host", config.ram_bytes));
+        let ram_bytes = usize::try_from(config.ram_bytes).map_err(|_| too_large())?;
+        let arena = arena.unwrap_or_else(|| Arena::allocate(config.cpu_count, ram_bytes));
+        let (cells, ram) = arena.split(config.cpu_count, ram_bytes);
+        let ram_pages = ram_bytes / PAGE_BYTES as usize;
+        let mut platform = Platform {
+            memory: GuestMemory::new(ram, GuestPhysAddr(RAM_BASE), config.cpu_count),
+            outputs: Outputs::default(),
+            clint: Clint::new(config.cpu_count),
+            plic: Plic::new(config.cpu_count),
+            uart: Uart::new(),
+            rtc: Rtc::new(),
+            syscon: Syscon::new(),
+            virtio: VirtioSlot::populate(VIRTIO_SLOTS, images.disks, &config)?,
+            jitter: Jitter::new(&config.seed, config.timer_jitter_ticks_max),
+            skipped: 0,
+            time_shift: config.time_shift,
+            clock_base_unix_nanoseconds: 0,
+            halted: None,
+            tohost: None,
+            has_sbi: false,
+        };
+        let mut harts: Vec<HartWithCode> = cells
+            .into_iter()
+            .enumerate()
+            .map(|(id, area)| HartWithCode {
+                hart: Hart::new(id as u32, area, ram_pages, RAM_BASE),
+                code: BlockCache::new(ram_pages),
+                scratch: BlockCache::scratch(),
+            })
+            .collect();
+        let mut symbols = BTreeMap::new();
+        for hart in &mut harts {
+            let missing = || MachineError::BadImage("no kernel was given to start from".into());
+            let kernel = images.kernel.as_deref().ok_or_else(missing)?;
+            match config.boot {
+                BootKind::Linux => {
+                    boot::load_linux(&mut hart.hart, &mut platform, &config, kernel, images.initrd.as_deref())?;
+                }
+                BootKind::BareElf => symbols = boot::load_bare(&mut hart.hart, &mut platform, &config, kernel)?,
+            }
+        }
+        Ok(Self { config, harts, platform, icount: 0, engine: Engine::default(), symbols })
+    }
+
     /// The configuration.
-    fn config(&self) -> &crate::machine::MachineConfig;
+    #[must_use]
+    pub fn config(&self) -> &MachineConfig {
+        &self.config
+    }
+
     /// Position.
-    fn icount(&self) -> Icount;
+    #[must_use]
+    pub fn icount(&self) -> Icount {
+        Icount(self.icount)
+    }
+
     /// Guest time.
-    fn time(&self) -> GuestTime;
-    /// Runs until `icount() == limit`, or returns earlier for a reason that is itself a function of state.
-    fn run(&mut self, limit: Icount) -> RunExit;
-    /// Delivers an event: one step.
-    fn inject(&mut self, event: &InputEvent) -> Result<(), MachineError>;
-    /// Lets time jump to `to` while every CPU waits: one step. `to` is at most the next timer deadline and at least now.
-    fn idle_jump(&mut self, to: GuestTime) -> Result<(), MachineError>;
-    /// How many bytes of console input the port takes now.
-    fn console_room(&self, port: crate::event::ConsolePort) -> usize;
-    /// What came out since the last call.
-    fn take_outputs(&mut self) -> Vec<Output>;
-    /// Hash of the state by component. Cheap: only pages dirtied since the last call are read.
-    fn state_hash(&mut self) -> StateHash;
-    /// The state's value; shares unchanged pages with `base`.
-    fn snapshot(&mut self, base: Option<&Snapshot>) -> Snapshot;
-    /// Takes over a snapshot of a machine of the same configuration and images.
-    fn restore(&mut self, snapshot: &Snapshot) -> Result<(), MachineError>;
-    /// Drops every cache. Changes nothing that a guest or a hash could see.
-    fn drop_caches(&mut self);
+    #[must_use]
+    pub fn time(&self) -> GuestTime {
+        GuestTime(self.platform.time_at(self.icount))
+    }
+
+    /// Why the machine has stopped for good, if it has.
+    #[must_use]
+    pub fn halted(&self) -> Option<HaltReason> {
+        self.platform.halted
+    }
+
+    /// The last exit status that the guest's init reported.
+    #[must_use]
+    pub fn exit_status(&self) -> Option<i32> {
+        self.platform.outputs.last_exit_status()
+    }
+
+    /// Addresses of the symbols `tohost`, `fromhost`, `begin_signature` and `end_signature` of a
+    /// bare-metal program, as far as it has them.
+    #[must_use]
+    pub fn bare_symbols(&self) -> &BTreeMap<&'static str, u64> {
+        &self.symbols
+    }
+
+    /// Guest RAM, to look at.
+    #[must_use]
+    pub fn memory(&self) -> &GuestMemory {
+        &self.platform.memory
+    }
+
     /// Chooses the engine. May be changed at any time.
-    fn set_engine(&mut self, engine: Engine);
+    pub fn set_engine(&mut self, engine: Engine) {
+        self.engine = engine;
+    }
+
+    /// Runs until `icount() == limit`, or returns earlier for a reason that is itself a function
+    /// of the state.
+    pub fn run(&mut self, limit: Icount) -> RunExit {
+        // Only one hart: the scheduler of more stands here.
+        let hart = &mut self.harts[0];
+        match hart.run(&mut self.platform, &mut self.icount, limit.0, self.engine) {
+            HartExit::Limit => RunExit::Limit,
+            HartExit::Parked => RunExit::Idle { deadline: self.idle_deadline() },
+            HartExit::Halted => match self.platform.halted {
+                Some(reason) => RunExit::Halted(reason),
+                None => RunExit::Limit,
+            },
+            HartExit::Stall(stall) => RunExit::ImageStall(stall),
+        }
+    }
+
+    /// The next time at which a timer can wake a parked hart.
+    fn idle_deadline(&self) -> Option<GuestTime> {
+        let timers = self.harts.iter().filter_map(|hart| hart.hart.next_waking_timer(&self.platform, self.icount));
+        timers.chain(self.platform.next_deadline()).min().map(GuestTime)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.harts.iter().all(|hart| {
+            let hart = &hart.hart;
+            hart.parked && hart.pending(&self.platform, self.icount) & hart.csr.mie == 0
+        })
+    }
+
+    fn bad_event(&self, reason: &'static str) -> MachineError {
+        MachineError::BadEvent { icount: self.icount(), reason }
+    }
+
+    fn count_step(&mut self) {
+        self.icount += 1;
+        for hart in &mut self.harts {
+            hart.hart.steps_not_retired += 1;
+        }
+    }
+
+    /// Delivers an event: one step.
+    ///
+    /// # Errors
+    /// [`MachineError::BadEvent`]; nothing has changed then.
+    pub fn inject(&mut self, event: &InputEvent) -> Result<(), MachineError> {
+        if self.platform.halted.is_some() {
+            return Err(self.bad_event("the machine is switched off"));
+        }
+        if let InputEvent::ConsoleInput { port, bytes } = event
+            && bytes.len() > self.console_room(*port)
+        {
+            return Err(self.bad_event("the console has no room for its bytes"));
+        }
+        let icount = self.icount();
+        if let InputEvent::Start(start) = event {
+            let elapsed = self.time().0.wrapping_mul(crate::types::NANOSECONDS_PER_TICK);
+            let p = &mut self.platform;
+            let mut cx = context!(p, icount);
+            if !p.virtio.iter_mut().any(|slot| slot.deliver_start(&mut cx, start)) {
+                return Err(self.bad_event("the guest was started already, or has no start disk"));
+            }
+            self.platform.clock_base_unix_nanoseconds = start.clock_unix_nanoseconds.wrapping_sub(elapsed);
+        }
+        let p = &mut self.platform;
+        let mut cx = context!(p, icount);
+        match event {
+            InputEvent::Start(start) => {
+                p.virtio.iter_mut().for_each(|slot| slot.set_terminal(&mut cx, start.terminal));
+            }
+            InputEvent::ConsoleInput { port: ConsolePort::Uart, bytes } => {
+                p.uart.push_input(bytes);
+            }
+            InputEvent::ConsoleInput { port: ConsolePort::Virtio, bytes } => {
+                p.virtio.iter_mut().for_each(|slot| slot.push_input(&mut cx, bytes));
+            }
+            InputEvent::ConsoleSize(size) => {
+                p.virtio.iter_mut().for_each(|slot| slot.set_terminal(&mut cx, *size));
+            }
+            InputEvent::PowerOff => p.halted = Some(HaltReason::PowerOff),
+        }
+        self.platform.update_lines();
+        self.count_step();
+        self.settle();
+        Ok(())
+    }
+
+    /// Lets time jump to `to` while every CPU waits: one step. `to` is at least now and at most the
+    /// next timer deadline.
+    ///
+    /// # Errors
+    /// [`MachineError::BadEvent`] when some CPU does not wait or `to` is out of range.
+    pub fn idle_jump(&mut self, to: GuestTime) -> Result<(), MachineError> {
+        if self.platform.halted.is_some() || !self.is_idle() {
+            return Err(self.bad_event("time may jump only while every CPU waits"));
+        }
+        let beyond_deadline = self.idle_deadline().is_some_and(|deadline| to > deadline);
+        if to < self.time() || to.0 > TIME_MAX || beyond_deadline {
+            return Err(self.bad_event("time may jump only to the next deadline, not back or beyond"));
+        }
+        self.count_step();
+        let now = self.platform.time_at(self.icount);
+        self.platform.skipped = self.platform.skipped.wrapping_add(to.0.saturating_sub(now));
+        Ok(())
+    }
+
+    /// How many bytes of console input the port takes now.
+    #[must_use]
+    pub fn console_room(&self, port: ConsolePort) -> usize {
+        match port {
+            ConsolePort::Uart => self.platform.uart.input_room(),
+            ConsolePort::Virtio => {
+                self.platform.virtio.iter().map(|slot| slot.input_room(&self.platform.memory)).sum()
+            }
+        }
+    }
+
+    /// What came out since the last call.
+    pub fn take_outputs(&mut self) -> Vec<Output> {
+        self.platform.outputs.take()
+    }
+
+    /// Drops every cache. Changes nothing that a guest or a hash could see.
+    pub fn drop_caches(&mut self) {
+        for hart in &mut self.harts {
+            hart.drop_caches(&mut self.platform);
+        }
+    }
+
+    fn settle(&mut self) {
+        for hart in &mut self.harts {
+            hart.settle(&mut self.platform);
+        }
+    }
+
+    fn save_cpus(&self, to: &mut StateWriter) {
+        let p = &self.platform;
+        to.section(*b"MACH", |to| {
+            to.u64(config_fingerprint(&self.config));
+            to.u64(self.icount);
+            to.u64(p.skipped);
+            to.u64(p.clock_base_unix_nanoseconds);
+            p.jitter.save(to);
+            to.option(p.halted, |to, reason| {
+                let (kind, value) = match reason {
+                    HaltReason::PowerOff => (0, 0),
+                    HaltReason::Reboot => (1, 0),
+                    HaltReason::Failure(code) => (2, code.into()),
+                    HaltReason::ToHost(value) => (3, value),
+                };
+                to.u8(kind);
+                to.u64(value);
+            });
+        });
+        self.harts.iter().for_each(|hart| hart.hart.save(p, to));
+    }
+
+    fn save_devices(&self, to: &mut StateWriter) {
+        let p = &self.platform;
+        p.clint.save(to);
+        p.plic.save(to);
+        p.uart.save(to);
+        p.rtc.save(to);
+        p.syscon.save(to);
+        p.virtio.iter().for_each(|slot| slot.save(to));
+    }
+
+    /// Hash of the state by component. Cheap: only pages dirtied since the last call are read.
+    pub fn state_hash(&mut self) -> StateHash {
+        let hash_of = |save: &dyn Fn(&mut StateWriter)| {
+            let mut writer = StateWriter::new();
+            save(&mut writer);
+            xxh3_64(writer.as_bytes())
+        };
+        let ram = self.platform.memory.hash();
+        StateHash {
+            ram: ram as u64 ^ ((ram >> 64) as u64).rotate_left(32),
+            cpus: hash_of(&|to| self.save_cpus(to)),
+            devices: hash_of(&|to| self.save_devices(to)),
+            disks: self.platform.virtio.iter().fold(0, |sum, slot| {
+                sum.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(slot.overlay_hash())
+            }),
+            output: hash_of(&|to| self.platform.outputs.save(to)),
+        }
+    }
+
+    /// The state's value; shares unchanged pages with `base`.
+    pub fn snapshot(&mut self, base: Option<&Snapshot>) -> Snapshot {
+        let mut to = StateWriter::new();
+        self.save_cpus(&mut to);
+        self.save_devices(&mut to);
+        self.platform.virtio.iter().for_each(|slot| slot.save_overlay(&mut to));
+        self.platform.outputs.save(&mut to);
+        Snapshot {
+            state: to.into_bytes().into(),
+            memory: self.platform.memory.snapshot(base.map(|base| &base.memory)),
+        }
+    }
+
+    /// Takes over a snapshot of a machine of the same configuration and images.
+    ///
+    /// # Errors
+    /// [`MachineError::BadSnapshot`]; the machine is then of no further use.
+    pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), MachineError> {
+        if snapshot.memory.page_count() as u64 * PAGE_BYTES != self.config.ram_bytes {
+            return Err(StateError::BadValue { field: "RAM size" }.into());
+        }
+        let mut from = StateReader::new(&snapshot.state);
+        let mut mach = from.section(*b"MACH")?;
+        if mach.u64()? != config_fingerprint(&self.config) {
+            return Err(StateError::BadValue { field: "machine configuration" }.into());
+        }
+        let p = &mut self.platform;
+        self.icount = mach.u64()?;
+        p.skipped = mach.u64()?;
+        p.clock_base_unix_nanoseconds = mach.u64()?;
+        p.jitter.restore(&mut mach)?;
+        p.halted = mach.option(|from| {
+            let (kind, value) = (from.u8()?, from.u64()?);
+            Ok(match kind {
+                0 => HaltReason::PowerOff,
+                1 => HaltReason::Reboot,
+                2 => HaltReason::Failure(value as u32),
+                3 => HaltReason::ToHost(value),
+                _ => return Err(StateError::BadValue { field: "halt reason" }),
+            })
+        })?;
+        // The reservations that harts restore next must not be ended by restoring RAM.
+        p.memory.restore(&snapshot.memory);
+        for hart in &mut self.harts {
+            hart.hart.restore(p, &mut from)?;
+            hart.drop_caches(p);
+        }
+        p.clint.restore(&mut from)?;
+        p.plic.restore(&mut from)?;
+        p.uart.restore(&mut from)?;
+        p.rtc.restore(&mut from)?;
+        p.syscon.restore(&mut from)?;
+        for slot in &mut p.virtio {
+            slot.restore(&mut from)?;
+        }
+        for slot in &mut p.virtio {
+            slot.restore_overlay(&mut from)?;
+        }
+        p.outputs.restore(&mut from)?;
+        for hart in &self.harts {
+            if hart.hart.steps_not_retired > self.icount {
+                return Err(StateError::BadValue { field: "retired instructions" }.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Names and values of a CPU's registers, to show where two executions differ.
+    ///
+    /// # Panics
+    /// When there is no such CPU.
+    #[must_use]
+    pub fn registers(&self, cpu: crate::types::CpuId) -> Vec<(String, u64)> {
+        self.harts[cpu.0 as usize].hart.named_registers(&self.platform)
+    }
+
+    /// Flips one bit of RAM outside the rules of the machine, for tests that must see a divergence.
+    ///
+    /// # Errors
+    /// [`MachineError::BadConfig`] when the address is not RAM.
+    pub fn inject_fault(&mut self, address: GuestPhysAddr, bit: u8) -> Result<(), MachineError> {
+        let mut byte = [0];
+        let outside = |error: crate::memory::OutsideRam| MachineError::BadConfig(error.to_string());
+        self.platform.memory.read(address, &mut byte).map_err(outside)?;
+        self.platform.memory.write_by_cpu(address, &[byte[0] ^ 1 << (bit & 7)]).map_err(outside)?;
+        self.settle();
+        Ok(())
+    }
+}
+
+fn check_config(config: &MachineConfig) -> Result<(), MachineError> {
+    let bad = |what: String| Err(MachineError::BadConfig(what));
+    let min = match config.boot {
+        BootKind::Linux => RAM_BYTES_MIN_LINUX,
+        BootKind::BareElf => RAM_BYTES_MIN,
+    };
+    if !(min..=RAM_BYTES_MAX).contains(&config.ram_bytes) || !config.ram_bytes.is_multiple_of(RAM_GRANULARITY) {
+        return bad(format!(
+            "RAM of {} bytes is not possible; choose a multiple of 2 MiB from {} MiB to {} MiB",
+            config.ram_bytes,
+            min >> 20,
+            RAM_BYTES_MAX >> 20
+        ));
+    }
+    if config.cpu_count != 1 {
+        return bad(format!("{} CPUs are not possible; this version has one", config.cpu_count));
+    }
+    if config.time_shift > 20 {
+        return bad(format!("a time shift of {} is not possible; choose 0 to 20", config.time_shift));
+    }
+    if config.command_line.contains(&0) {
+        return bad("the kernel command line contains a NUL byte".into());
+    }
+    Ok(())
+}
+
+/// Tells configurations apart in snapshots.
+fn config_fingerprint(config: &MachineConfig) -> u64 {
+    let mut to = StateWriter::new();
+    to.u32(MACHINE_VERSION);
+    to.u64(config.ram_bytes);
+    to.u32(config.cpu_count);
+    to.u8(config.time_shift);
+    to.bytes(&config.seed);
+    to.u32(config.timer_jitter_ticks_max);
+    to.bool(config.boot == BootKind::Linux);
+    to.bytes(&config.command_line);
+    to.u16(config.terminal.columns);
+    to.u16(config.terminal.rows);
+    xxh3_64(to.as_bytes())
 }

@@ -268,6 +268,17 @@ impl GuestMemory {
         Ok(())
     }
 
+    /// A walk's update of A and D bits, which disturbs nothing that was derived from the table.
+    pub(crate) fn set_table_entry(&mut self, address: GuestPhysAddr, value: u64) {
+        let before = self.disturbances.len();
+        let written = self.write_by_cpu(address, &value.to_le_bytes());
+        assert!(written.is_ok(), "a table entry was just read from there");
+        let page = (address.0 - self.base) >> 12;
+        if self.flags[page as usize] & !page_flag::TABLE == 0 {
+            self.disturbances.truncate(before);
+        }
+    }
+
     pub(crate) fn ram(&self) -> &Ram {
         &self.ram
     }
