@@ -394,7 +394,7 @@ impl Machine {
         let mut cx = context!(p, icount);
         match event {
             InputEvent::Start(start) => {
-                p.virtio.iter_mut().for_each(|slot| slot.set_terminal(&mut cx, start.terminal));
+                p.virtio.iter_mut().for_each(|slot| slot.set_terminal(start.terminal));
             }
             InputEvent::ConsoleInput { port: ConsolePort::Uart, bytes } => {
                 p.uart.push_input(bytes);
@@ -403,7 +403,7 @@ impl Machine {
                 p.virtio.iter_mut().for_each(|slot| slot.push_input(&mut cx, bytes));
             }
             InputEvent::ConsoleSize(size) => {
-                p.virtio.iter_mut().for_each(|slot| slot.set_terminal(&mut cx, *size));
+                p.virtio.iter_mut().for_each(|slot| slot.set_terminal(*size));
             }
             InputEvent::PowerOff => p.halted = Some(HaltReason::PowerOff),
         }
@@ -506,7 +506,7 @@ impl Machine {
             cpus: hash_of(&|to| self.save_cpus(to)),
             devices: hash_of(&|to| self.save_devices(to)),
             disks: self.platform.virtio.iter().fold(0, |sum, slot| {
-                sum.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(slot.overlay_hash())
+                sum.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(slot.contents_hash())
             }),
             output: hash_of(&|to| self.platform.outputs.save(to)),
         }
@@ -517,7 +517,7 @@ impl Machine {
         let mut to = StateWriter::new();
         self.save_cpus(&mut to);
         self.save_devices(&mut to);
-        self.platform.virtio.iter().for_each(|slot| slot.save_overlay(&mut to));
+        self.platform.virtio.iter().for_each(|slot| slot.save_contents(&mut to));
         self.platform.outputs.save(&mut to);
         Snapshot {
             state: to.into_bytes().into(),
@@ -568,7 +568,7 @@ impl Machine {
             slot.restore(&mut from)?;
         }
         for slot in &mut p.virtio {
-            slot.restore_overlay(&mut from)?;
+            slot.restore_contents(&mut from)?;
         }
         p.outputs.restore(&mut from)?;
         for hart in &self.harts {

@@ -1,28 +1,167 @@
-//! stub
-use crate::device::*;
+//! What stands in a virtio slot of the platform.
+
+use super::DiskContents;
+use super::block::Block;
+use super::console::Console;
+use super::mmio::{EmptySlot, VirtioMmio};
+use super::rng::Rng;
+use super::start::StartDisk;
+use crate::device::{AccessSize, Device, DeviceContext};
 use crate::event::Start;
-use crate::image::*;
-use crate::machine::*;
+use crate::image::{ImageSource, ImageStall};
+use crate::machine::{BootKind, MachineConfig, MachineError};
 use crate::memory::GuestMemory;
-use crate::state::*;
+use crate::state::{StateError, StateReader, StateWriter};
 use crate::types::TerminalSize;
-/// stub
-pub struct VirtioSlot;
-#[allow(missing_docs)]
-impl VirtioSlot {
-    pub fn populate(n: usize, _d: Vec<Box<dyn ImageSource>>, _c: &MachineConfig) -> Result<Vec<Self>, MachineError> { Ok((0..n).map(|_| Self).collect()) }
-    pub fn deliver_start(&mut self, _: &mut DeviceContext<'_>, _: &Start) -> bool { false }
-    pub fn set_terminal(&mut self, _: &mut DeviceContext<'_>, _: TerminalSize) {}
-    pub fn push_input(&mut self, _: &mut DeviceContext<'_>, _: &[u8]) {}
-    pub fn input_room(&self, _: &GuestMemory) -> usize { 0 }
-    pub fn overlay_hash(&self) -> u64 { 0 }
-    pub fn save_overlay(&self, _: &mut StateWriter) {}
-    pub fn restore_overlay(&mut self, _: &mut StateReader<'_>) -> Result<(), StateError> { Ok(()) }
+
+/// Disks that the platform has slots for.
+pub const DISKS_MAX: usize = 5;
+
+/// A virtio device on its transport, or an empty slot.
+pub enum VirtioSlot {
+    /// Nothing.
+    Empty(EmptySlot),
+    /// A disk.
+    Block(VirtioMmio<Block>),
+    /// The console.
+    Console(VirtioMmio<Console>),
+    /// The entropy source.
+    Rng(VirtioMmio<Rng>),
+    /// The start disk.
+    Start(VirtioMmio<StartDisk>),
 }
+
+macro_rules! each {
+    ($slot:expr, $device:ident => $value:expr) => {
+        match $slot {
+            Self::Empty($device) => $value,
+            Self::Block($device) => $value,
+            Self::Console($device) => $value,
+            Self::Rng($device) => $value,
+            Self::Start($device) => $value,
+        }
+    };
+}
+
+impl VirtioSlot {
+    /// Fills `count` slots: the first disk, the console, the entropy source, the start disk, then the
+    /// other disks. Guests made for QEMU expect the first disk in slot 0.
+    ///
+    /// # Errors
+    /// [`MachineError::BadConfig`] when there are more than [`DISKS_MAX`] disks.
+    pub fn populate(
+        count: usize,
+        disks: Vec<Box<dyn ImageSource>>,
+        config: &MachineConfig,
+    ) -> Result<Vec<Self>, MachineError> {
+        if disks.len() > DISKS_MAX {
+            let given = disks.len();
+            return Err(MachineError::BadConfig(format!("{given} disks are too many; at most {DISKS_MAX} fit")));
+        }
+        let mut disks = disks.into_iter().enumerate().map(|(number, image)| {
+            Self::Block(VirtioMmio::new(Block::new(number, format!("reprise-disk{number}"), image)))
+        });
+        let mut slots = vec![disks.next().unwrap_or(Self::Empty(EmptySlot))];
+        slots.push(Self::Console(VirtioMmio::new(Console::new(config.terminal))));
+        slots.push(Self::Rng(VirtioMmio::new(Rng::new(&config.seed))));
+        slots.push(match config.boot {
+            BootKind::Linux => Self::Start(VirtioMmio::new(StartDisk::new())),
+            BootKind::BareElf => Self::Empty(EmptySlot),
+        });
+        slots.extend(disks);
+        slots.resize_with(count, || Self::Empty(EmptySlot));
+        Ok(slots)
+    }
+
+    /// Hands the start to the start disk. Returns whether this is one that still waited for it.
+    pub fn deliver_start(&mut self, cx: &mut DeviceContext<'_>, start: &Start) -> bool {
+        match self {
+            Self::Start(disk) => disk.deliver_start(cx, start).is_ok(),
+            _ => false,
+        }
+    }
+
+    /// Tells a console its terminal's size.
+    pub fn set_terminal(&mut self, size: TerminalSize) {
+        if let Self::Console(console) = self {
+            console.set_size(size);
+        }
+    }
+
+    /// Hands input to a console.
+    pub fn push_input(&mut self, cx: &mut DeviceContext<'_>, bytes: &[u8]) {
+        if let Self::Console(console) = self {
+            console.push_input(cx, bytes);
+        }
+    }
+
+    /// Bytes of input that a console takes now.
+    #[must_use]
+    pub fn input_room(&self, memory: &GuestMemory) -> usize {
+        match self {
+            Self::Console(console) => console.input_room(memory),
+            _ => 0,
+        }
+    }
+
+    fn contents(&self) -> Option<&dyn DiskContents> {
+        match self {
+            Self::Block(block) => Some(block.device()),
+            Self::Start(start) => Some(start.device()),
+            _ => None,
+        }
+    }
+
+    /// Hash of what a disk holds beyond its image; 0 for other devices.
+    #[must_use]
+    pub fn contents_hash(&self) -> u64 {
+        self.contents().map_or(0, DiskContents::contents_hash)
+    }
+
+    /// Saves what a disk holds beyond its image.
+    pub fn save_contents(&self, to: &mut StateWriter) {
+        if let Some(contents) = self.contents() {
+            contents.save_contents(to);
+        }
+    }
+
+    /// Restores what [`VirtioSlot::save_contents`] saved.
+    ///
+    /// # Errors
+    /// [`StateError`].
+    pub fn restore_contents(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
+        match self {
+            Self::Block(block) => block.device_mut().restore_contents(from),
+            Self::Start(start) => start.device_mut().restore_contents(from),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Device for VirtioSlot {
-    fn read(&mut self, _: &mut DeviceContext<'_>, offset: u64, _: AccessSize) -> Result<u64, ImageStall> { Ok(match offset { 0 => 0x74726976, 4 => 2, _ => 0 }) }
-    fn write(&mut self, _: &mut DeviceContext<'_>, _: u64, _: AccessSize, _: u64) -> Result<(), ImageStall> { Ok(()) }
-    fn interrupt_level(&self) -> bool { false }
-    fn save(&self, _: &mut StateWriter) {}
-    fn restore(&mut self, _: &mut StateReader<'_>) -> Result<(), StateError> { Ok(()) }
+    fn read(&mut self, cx: &mut DeviceContext<'_>, offset: u64, size: AccessSize) -> Result<u64, ImageStall> {
+        each!(self, device => device.read(cx, offset, size))
+    }
+
+    fn write(
+        &mut self,
+        cx: &mut DeviceContext<'_>,
+        offset: u64,
+        size: AccessSize,
+        value: u64,
+    ) -> Result<(), ImageStall> {
+        each!(self, device => device.write(cx, offset, size, value))
+    }
+
+    fn interrupt_level(&self) -> bool {
+        each!(self, device => device.interrupt_level())
+    }
+
+    fn save(&self, to: &mut StateWriter) {
+        each!(self, device => device.save(to));
+    }
+
+    fn restore(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
+        each!(self, device => device.restore(from))
+    }
 }
