@@ -457,7 +457,7 @@ impl Machine {
 
     fn settle(&mut self) {
         for hart in &mut self.harts {
-            hart.settle(&mut self.platform);
+            hart.settle(&mut self.platform, self.icount);
         }
     }
 

@@ -75,6 +75,13 @@ fn remuw(a: u32, b: u32) -> u32 {
     a.checked_rem(b).unwrap_or(a)
 }
 
+/// Whether writing a CSR can neither make an interrupt pending or enabled nor change how code is found
+/// or memory accessed, so that the run may go on without a look from outside.
+const fn csr_is_quiet(number: u16) -> bool {
+    // fflags, frm, fcsr; stvec, scounteren; sscratch to stval; mtvec, mcounteren; mscratch to mtval.
+    matches!(number, 0x001..=0x003 | 0x105 | 0x106 | 0x140..=0x143 | 0x305 | 0x306 | 0x340..=0x343)
+}
+
 /// Sets each byte that is not zero to ones.
 fn orc_b(a: u64) -> u64 {
     u64::from_le_bytes(a.to_le_bytes().map(|byte| if byte == 0 { 0 } else { 0xff }))
@@ -419,7 +426,10 @@ pub(crate) fn execute<const REFERENCE: bool, const STEP: bool>(
                         }
                     }
                     set!(old);
-                    leave!(after!());
+                    if $writes && !csr_is_quiet(number) {
+                        leave!(after!());
+                    }
+                    break 'ops (after!(), start + block.count as usize);
                 }};
             }
 

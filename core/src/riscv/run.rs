@@ -28,7 +28,7 @@ impl HartWithCode {
     /// Runs from `*icount` to `limit`, or until something else must happen first.
     pub(crate) fn run(&mut self, p: &mut Platform, icount: &mut u64, limit: u64, engine: Engine) -> HartExit {
         loop {
-            self.settle(p);
+            self.settle(p, *icount);
             if p.halted.is_some() {
                 return HartExit::Halted;
             }
@@ -42,13 +42,15 @@ impl HartWithCode {
                 if mip & self.hart.csr.mie == 0 {
                     return HartExit::Parked;
                 }
-                self.hart.parked = false;
             }
             if let Some(cause) = self.hart.interrupt_to_take(mip) {
                 self.hart.take_trap(Exception::new(cause, 0));
                 *icount += 1;
                 continue;
             }
+            // A step that stalls leaves the hart as it was, parked or not.
+            let was_parked = std::mem::take(&mut self.hart.parked);
+            let before = *icount;
             let deadline = self.deadline(p, *icount, limit);
             self.hart.area.deadline = deadline;
             self.hart.area.budget = (deadline - *icount) as i64;
@@ -70,7 +72,12 @@ impl HartWithCode {
                     }
                     *icount += 1;
                 }
-                Exit::Stall(stall) => return HartExit::Stall(stall),
+                Exit::Stall(stall) => {
+                    if *icount == before {
+                        self.hart.parked = was_parked;
+                    }
+                    return HartExit::Stall(stall);
+                }
             }
         }
     }
@@ -114,7 +121,7 @@ impl HartWithCode {
     }
 
     /// Drops what was derived from pages that were written since.
-    pub(crate) fn settle(&mut self, p: &mut Platform) {
+    pub(crate) fn settle(&mut self, p: &mut Platform, icount: u64) {
         while p.memory.has_disturbances() {
             for disturbance in p.memory.take_disturbances() {
                 let Some(offset) = p.memory.offset_of(disturbance.address, 1) else { continue };
@@ -127,7 +134,7 @@ impl HartWithCode {
                     p.memory.clear_page_flag(page, page_flag::CODE);
                 }
                 if flags & page_flag::WATCHED != 0 {
-                    super::htif::poll(p, self.hart.area.deadline.wrapping_sub(self.hart.area.budget as u64));
+                    super::htif::poll(p, icount);
                 }
             }
         }
