@@ -1,0 +1,7 @@
+//! Tests of the crate as a whole.
+
+mod damage;
+mod hostile;
+mod round_trip;
+mod sample;
+mod size;
