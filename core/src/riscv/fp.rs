@@ -96,18 +96,32 @@ impl RoundingMode {
     #[inline]
     fn rounds_magnitude_up(self, sign: bool, odd: bool, fraction: u64) -> bool {
         const HALF: u64 = 1 << 63;
-        match self {
-            Self::Rne => fraction > HALF || (fraction == HALF && odd),
-            Self::Rtz => false,
-            Self::Rdn => sign && fraction != 0,
-            Self::Rup => !sign && fraction != 0,
-            Self::Rmm => fraction >= HALF,
-        }
+        // It goes up if the fraction and this carry out of 64 bits. No branch depends on the
+        // fraction, as the host could not predict it.
+        let increment = match self {
+            Self::Rne => HALF - 1 + u64::from(odd),
+            Self::Rtz => 0,
+            Self::Rdn => u64::from(sign).wrapping_neg(),
+            Self::Rup => u64::from(!sign).wrapping_neg(),
+            Self::Rmm => HALF,
+        };
+        fraction.overflowing_add(increment).1
     }
 
     /// Whether a magnitude beyond the largest finite number becomes infinity.
     #[inline]
     fn overflows_to_infinity(self, sign: bool) -> bool {
         self.rounds_magnitude_up(sign, true, u64::MAX)
+    }
+}
+
+/// Adds `raised` to the accrued exceptions.
+///
+/// In the long run all of them are there already. Then nothing is stored, so that the next
+/// operation need not wait for this one.
+#[inline]
+fn raise(raised: u8, flags: &mut u8) {
+    if *flags & raised != raised {
+        *flags |= raised;
     }
 }

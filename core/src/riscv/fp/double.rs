@@ -28,10 +28,8 @@ pub fn add64(a: u64, b: u64, rm: RoundingMode, flags: &mut u8) -> u64 {
         if *flags & flag::NX != 0 {
             return sum.to_bits();
         }
-        // Knuth's TwoSum: the exact error of a sum. Should a step overflow, the error comes out
-        // infinite or NaN, and so not as zero.
-        let y_rounded = sum - x;
-        let error = (x - (sum - y_rounded)) + (y - y_rounded);
+        // Should a step of the error overflow, the error comes out infinite or NaN.
+        let (sum, error) = two_sum(x, y);
         if error.is_finite() {
             *flags |= if error == 0.0 { 0 } else { flag::NX };
             return sum.to_bits();
@@ -87,13 +85,57 @@ pub fn sqrt64(a: u64, rm: RoundingMode, flags: &mut u8) -> u64 {
 }
 
 /// `a` * `b` + `c` with one rounding (`fmadd.d`); the caller negates operands for the other three.
-#[inline]
+///
+/// Too long to be inlined into an interpreter.
+#[inline(never)]
 #[must_use]
 pub fn fma64(a: u64, b: u64, c: u64, rm: RoundingMode, flags: &mut u8) -> u64 {
-    match soft::fma_normal::<Binary64>(a, b, c, rm, flags) {
-        Some(result) => result,
-        None => fma64_soft(a, b, c, rm, flags),
+    let moderate = |bits: u64, reach: u64| {
+        let field = (bits >> 52) & 0x7ff;
+        field.wrapping_sub(1023 - reach) <= 2 * reach
+    };
+    // These bounds keep every step below clear of overflow and underflow: all its values are zero
+    // or between 2^-960 and 2^960.
+    let all_moderate =
+        moderate(a, 400) && moderate(b, 400) && (moderate(c, 800) || c & !SIGN_BIT == 0);
+    if rm == RoundingMode::Rne && all_moderate {
+        let (product, product_error) = two_product(a, b);
+        let (sum, sum_error) = two_sum(product, f64::from_bits(c));
+        // Now a * b + c = sum + product_error + sum_error, exactly, and `error` is the sum of the
+        // last two within half a unit of its last place. If one unit more and one less round to
+        // the same result, that is the result (Ziv's rounding test). A unit is at most 2^-52 of
+        // the number, and `error` is zero only if it is exactly so.
+        let error = product_error + sum_error;
+        let unit = error * f64::EPSILON;
+        let (above, below) = (sum + (error + unit), sum + (error - unit));
+        if above == below && (*flags & flag::NX != 0 || error == 0.0) {
+            return above.to_bits();
+        }
     }
+    fma64_soft(a, b, c, rm, flags)
+}
+
+/// The rounded product and its exact error (Dekker), if no step overflows or underflows.
+#[inline]
+fn two_product(a: u64, b: u64) -> (f64, f64) {
+    // Each factor is split into a part rounded to 26 bits and the rest, which has 26 bits and a
+    // sign, so that the products of parts are exact.
+    let split = |bits: u64| {
+        let high = f64::from_bits((bits + (1 << 26)) & (u64::MAX << 27));
+        (high, f64::from_bits(bits) - high)
+    };
+    let ((a_high, a_low), (b_high, b_low)) = (split(a), split(b));
+    let product = f64::from_bits(a) * f64::from_bits(b);
+    let rest = ((product - a_high * b_high) - a_low * b_high) - a_high * b_low;
+    (product, a_low * b_low - rest)
+}
+
+/// The rounded sum and its exact error (Knuth), if no step overflows; underflow does no harm.
+#[inline]
+pub(super) fn two_sum(x: f64, y: f64) -> (f64, f64) {
+    let sum = x + y;
+    let y_rounded = sum - x;
+    (sum, (x - (sum - y_rounded)) + (y - y_rounded))
 }
 
 #[cold]

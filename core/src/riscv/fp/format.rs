@@ -1,6 +1,6 @@
 //! The layouts of binary interchange formats, what their bits mean, and the one rounding.
 
-use super::{RoundingMode, flag};
+use super::{RoundingMode, flag, raise};
 
 /// A binary interchange format of at most 64 bits (IEEE 754 3.4), as raw bits in a `u64`.
 ///
@@ -46,7 +46,8 @@ pub(super) enum Value {
     Number(Finite),
 }
 
-/// A finite number other than zero: `significand` * 2^(`exponent` - 63), `significand`'s bit 63 set.
+/// A finite number other than zero: `significand` * 2^(`exponent` - 63), with the significand's
+/// bit 63 set.
 ///
 /// As an unrounded result, bit 0 of the significand is sticky: it stands for everything below.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,18 +79,6 @@ pub(super) fn is_normal<F: Format>(bits: u64) -> bool {
     field.wrapping_sub(1) < F::EXPONENT_MAX - 1
 }
 
-/// The number that `bits` encode, which must be normal.
-#[inline]
-pub(super) fn unpack_normal<F: Format>(bits: u64) -> Finite {
-    let field = (bits >> F::FRACTION_BITS) & F::EXPONENT_MAX;
-    let significand = (bits & F::FRACTION_MASK) | (1 << F::FRACTION_BITS);
-    Finite {
-        sign: bits & F::SIGN_BIT != 0,
-        exponent: field as i32 - F::BIAS,
-        significand: significand << (63 - F::FRACTION_BITS),
-    }
-}
-
 /// What `bits` mean.
 pub(super) fn unpack<F: Format>(bits: u64) -> Value {
     let sign = bits & F::SIGN_BIT != 0;
@@ -104,7 +93,12 @@ pub(super) fn unpack<F: Format>(bits: u64) -> Value {
         };
     }
     if field != 0 {
-        return Value::Number(unpack_normal::<F>(bits));
+        let significand = fraction | (1 << F::FRACTION_BITS);
+        return Value::Number(Finite {
+            sign,
+            exponent: field as i32 - F::BIAS,
+            significand: significand << (63 - F::FRACTION_BITS),
+        });
     }
     if fraction == 0 {
         return Value::Zero { sign };
@@ -165,12 +159,12 @@ pub(super) fn round_and_pack<F: Format>(value: Finite, rm: RoundingMode, flags: 
     // hidden bit the field of a subnormal, 0, is left.
     let magnitude = ((biased as u64 - 1) << F::FRACTION_BITS) + kept;
     if magnitude >= F::INFINITY {
-        *flags |= flag::OF | flag::NX;
+        raise(flag::OF | flag::NX, flags);
         let finite = u64::from(!rm.overflows_to_infinity(sign));
         return sign_bit::<F>(sign) | (F::INFINITY - finite);
     }
     if inexact {
-        *flags |= if tiny { flag::UF | flag::NX } else { flag::NX };
+        raise(if tiny { flag::UF | flag::NX } else { flag::NX }, flags);
     }
     sign_bit::<F>(sign) | magnitude
 }

@@ -4,6 +4,7 @@
 //! possible. Whether the result is exact can always be told in binary64, which holds the product of
 //! two binary32 numbers exactly, whatever their exponents.
 
+use super::double::two_sum;
 use super::format::Binary32;
 use super::{RoundingMode, flag, soft};
 
@@ -21,9 +22,12 @@ fn wide(bits: u32) -> f64 {
     f64::from(f32::from_bits(bits))
 }
 
+/// Raises NX if it is not there yet and the result, says `inexact`, is rounded.
 #[inline]
-fn raise_inexact_if(inexact: bool, flags: &mut u8) {
-    *flags |= if inexact { flag::NX } else { 0 };
+fn accrue_inexact(flags: &mut u8, inexact: impl FnOnce() -> bool) {
+    if *flags & flag::NX == 0 && inexact() {
+        *flags |= flag::NX;
+    }
 }
 
 /// `a` + `b` (`fadd.s`).
@@ -34,12 +38,10 @@ pub fn add32(a: u32, b: u32, rm: RoundingMode, flags: &mut u8) -> u32 {
     let sum = x + y;
     // A subnormal sum is always exact, so that a finite sum can raise nothing but NX.
     if rm == RoundingMode::Rne && sum.is_finite() {
-        // Knuth's TwoSum gives the exact error of a sum; no step overflows in binary64.
-        let (x, y, rounded) = (f64::from(x), f64::from(y), f64::from(sum));
-        if *flags & flag::NX == 0 {
-            let (total, error) = two_sum(x, y);
-            raise_inexact_if(error != 0.0 || total != rounded, flags);
-        }
+        accrue_inexact(flags, || {
+            let (total, error) = two_sum(x.into(), y.into());
+            error != 0.0 || total != f64::from(sum)
+        });
         return sum.to_bits();
     }
     add32_soft(a, b, rm, flags)
@@ -56,11 +58,10 @@ pub fn sub32(a: u32, b: u32, rm: RoundingMode, flags: &mut u8) -> u32 {
 #[inline]
 #[must_use]
 pub fn mul32(a: u32, b: u32, rm: RoundingMode, flags: &mut u8) -> u32 {
-    let product = wide(a) * wide(b);
-    let rounded = product as f32;
-    if rm == RoundingMode::Rne && is_safely_normal(rounded) {
-        raise_inexact_if(f64::from(rounded) != product, flags);
-        return rounded.to_bits();
+    let product = f32::from_bits(a) * f32::from_bits(b);
+    if rm == RoundingMode::Rne && is_safely_normal(product) {
+        accrue_inexact(flags, || wide(a) * wide(b) != f64::from(product));
+        return product.to_bits();
     }
     mul32_soft(a, b, rm, flags)
 }
@@ -71,7 +72,7 @@ pub fn mul32(a: u32, b: u32, rm: RoundingMode, flags: &mut u8) -> u32 {
 pub fn div32(a: u32, b: u32, rm: RoundingMode, flags: &mut u8) -> u32 {
     let quotient = f32::from_bits(a) / f32::from_bits(b);
     if rm == RoundingMode::Rne && is_safely_normal(quotient) {
-        raise_inexact_if(f64::from(quotient) * wide(b) != wide(a), flags);
+        accrue_inexact(flags, || f64::from(quotient) * wide(b) != wide(a));
         return quotient.to_bits();
     }
     div32_soft(a, b, rm, flags)
@@ -83,7 +84,7 @@ pub fn div32(a: u32, b: u32, rm: RoundingMode, flags: &mut u8) -> u32 {
 pub fn sqrt32(a: u32, rm: RoundingMode, flags: &mut u8) -> u32 {
     let root = f32::from_bits(a).sqrt();
     if rm == RoundingMode::Rne && is_safely_normal(root) {
-        raise_inexact_if(f64::from(root) * f64::from(root) != wide(a), flags);
+        accrue_inexact(flags, || f64::from(root) * f64::from(root) != wide(a));
         return root.to_bits();
     }
     sqrt32_soft(a, rm, flags)
@@ -96,30 +97,21 @@ pub fn fma32(a: u32, b: u32, c: u32, rm: RoundingMode, flags: &mut u8) -> u32 {
     let (total, error) = two_sum(wide(a) * wide(b), wide(c));
     // Rounding twice is harmless if the first rounding, to 53 bits, is to odd: an inexact sum
     // becomes that neighbour of the exact one whose last place is odd, and so lies on the same
-    // side of every binary32 number and of every midpoint between two (Boldo and Melquiond, Emulation
-    // of a FMA and correctly rounded sums: proved algorithms using rounding to odd, 2008).
+    // side of every binary32 number and of every midpoint between two (Boldo and Melquiond,
+    // Emulation of a FMA and correctly rounded sums: proved algorithms using rounding to odd,
+    // 2008).
     let bits = total.to_bits();
-    let odd = if error == 0.0 || bits & 1 != 0 {
-        total
-    } else if (error > 0.0) == (total > 0.0) {
-        f64::from_bits(bits.wrapping_add(1))
-    } else {
-        f64::from_bits(bits.wrapping_sub(1))
-    };
+    let away_from_zero = (bits ^ error.to_bits()) >> 63 == 0;
+    let step = if away_from_zero { 1 } else { u64::MAX };
+    let is_moved = u64::from((error != 0.0) & (bits & 1 == 0));
+    // Should the sum be infinite or NaN, then whatever comes of it is no normal number in binary32.
+    let odd = f64::from_bits(bits.wrapping_add(step * is_moved));
     let rounded = odd as f32;
     if rm == RoundingMode::Rne && is_safely_normal(rounded) {
-        raise_inexact_if(f64::from(rounded) != odd, flags);
+        accrue_inexact(flags, || f64::from(rounded) != odd);
         return rounded.to_bits();
     }
     fma32_soft(a, b, c, rm, flags)
-}
-
-/// The rounded sum and its exact error (Knuth), if no step overflows.
-#[inline]
-fn two_sum(x: f64, y: f64) -> (f64, f64) {
-    let sum = x + y;
-    let y_rounded = sum - x;
-    (sum, (x - (sum - y_rounded)) + (y - y_rounded))
 }
 
 #[cold]

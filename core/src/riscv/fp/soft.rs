@@ -1,13 +1,14 @@
 //! Exact arithmetic in integers: each operation is computed to 64 bits with a sticky bit, and
 //! rounded once.
 
-use super::format::{
-    Finite, Format, Value, is_normal, round_and_pack, sign_bit, unpack, unpack_normal,
-};
+use std::hint::select_unpredictable;
+
+use super::format::{Finite, Format, Value, round_and_pack, sign_bit, unpack};
 use super::{RoundingMode, flag};
 
-/// A finite number, `magnitude` * 2^(`exponent` - 126) with bit 126 set, and with at least two zeros
-/// in the lowest places.
+/// A finite number other than zero: `magnitude` * 2^(`exponent` - 125), between 2^124 and 2^126 and
+/// with at least two zeros in its lowest places.
+#[derive(Clone, Copy)]
 struct Term {
     sign: bool,
     exponent: i32,
@@ -20,52 +21,54 @@ impl From<Finite> for Term {
         Self {
             sign: value.sign,
             exponent: value.exponent,
-            magnitude: u128::from(value.significand) << 63,
+            magnitude: u128::from(value.significand) << 62,
         }
     }
 }
 
 impl Term {
-    /// `a` * `b`, exactly: a significand of at most 62 bits leaves two zeros below it, so the
-    /// product has four and normalising it loses nothing.
+    /// `a` * `b`, exactly: a significand of at most 62 bits leaves two zeros below it, so that the
+    /// product has four, of which two are dropped here.
     #[inline]
     fn product(a: Finite, b: Finite) -> Self {
         let product = u128::from(a.significand) * u128::from(b.significand);
-        let carry = (product >> 127) as u32;
         Self {
             sign: a.sign != b.sign,
-            exponent: a.exponent + b.exponent + carry as i32,
-            magnitude: product >> carry,
+            exponent: a.exponent + b.exponent + 1,
+            magnitude: product >> 2,
         }
     }
 }
 
 /// `a` + `b`, or `None` for an exact zero.
 ///
-/// Bits of the smaller term that are shifted out become sticky. They exist only if the exponents
-/// are so far apart that the leading places can't cancel, so the sticky bit stays far below the
-/// last place of the result; and as the larger term ends in zeros, it stays set in the difference.
+/// Bits of the lower term that are shifted out become sticky. In the formats at hand they exist
+/// only if the exponents are so far apart that the leading places can't cancel, so that the sticky
+/// bit stays below the last place of the result; and as the higher term ends in zeros, it stays
+/// set in the difference.
 #[inline]
 fn sum(a: Term, b: Term) -> Option<Finite> {
-    let a_is_larger = if a.exponent == b.exponent {
-        a.magnitude >= b.magnitude
-    } else {
-        a.exponent > b.exponent
-    };
-    let (large, small) = if a_is_larger { (a, b) } else { (b, a) };
-    let distance = (large.exponent - small.exponent) as u32;
+    // The host can't predict which term is higher, nor their signs, so nothing here branches on
+    // them.
+    let a_is_higher = a.exponent >= b.exponent;
+    let (high, low) = (
+        select_unpredictable(a_is_higher, a, b),
+        select_unpredictable(a_is_higher, b, a),
+    );
+    let distance = a.exponent.abs_diff(b.exponent);
     let aligned = if distance < 128 {
-        let shifted = small.magnitude >> distance;
-        shifted | u128::from(shifted << distance != small.magnitude)
+        let lost = low.magnitude.trailing_zeros() < distance;
+        (low.magnitude >> distance) | u128::from(lost)
     } else {
         1
     };
-    let magnitude = if large.sign == small.sign {
-        large.magnitude + aligned
-    } else {
-        large.magnitude - aligned
-    };
-    (magnitude != 0).then(|| Finite::from_wide(large.sign, large.exponent + 1, magnitude))
+    let opposite = u128::from(high.sign != low.sign).wrapping_neg();
+    // Below 2^127 either way; negative if `low` was the larger after all.
+    let total = high
+        .magnitude
+        .wrapping_add((aligned ^ opposite).wrapping_sub(opposite)) as i128;
+    let sign = high.sign != (total < 0);
+    (total != 0).then(|| Finite::from_wide(sign, high.exponent + 2, total.unsigned_abs()))
 }
 
 /// Rounds a sum; an exact zero is +0, or -0 when rounding down (IEEE 754 6.3).
@@ -200,21 +203,4 @@ pub(super) fn fma<F: Format>(a: u64, b: u64, c: u64, rm: RoundingMode, flags: &m
             Number(z) => pack_sum::<F>(sum(Term::product(x, y), z.into()), rm, flags),
         },
     }
-}
-
-/// [`fma`] for three normal operands, or `None`. The result may be anything.
-#[inline]
-pub(super) fn fma_normal<F: Format>(
-    a: u64,
-    b: u64,
-    c: u64,
-    rm: RoundingMode,
-    flags: &mut u8,
-) -> Option<u64> {
-    if !(is_normal::<F>(a) && is_normal::<F>(b) && is_normal::<F>(c)) {
-        return None;
-    }
-    let product = Term::product(unpack_normal::<F>(a), unpack_normal::<F>(b));
-    let total = sum(product, unpack_normal::<F>(c).into());
-    Some(pack_sum::<F>(total, rm, flags))
 }
