@@ -2,7 +2,7 @@
 //! guest RAM, in a layout that generated code can share.
 //!
 //! This is the only module of the crate that may use `unsafe`. It hands out the arena as disjoint
-//! parts, each with one owner: a [`CpuCell`] a CPU and the [`Ram`].
+//! parts, each with one owner: a `CpuCell` a CPU and the `Ram`.
 #![allow(unsafe_code)]
 
 use crate::riscv::area::CpuArea;

@@ -138,12 +138,12 @@ impl Plic {
                 }
                 match (offset - CONTEXT) % CONTEXT_STRIDE {
                     0 => self.contexts[context].threshold = value as u32 & PRIORITY_MAX,
-                    4 => {
-                        // A completion counts only for a source that the context has enabled.
-                        if (1..SOURCES as u64).contains(&value) && self.contexts[context].enabled >> value & 1 != 0 {
-                            self.in_service &= !(1 << value);
-                            self.pending |= self.levels & !self.in_service;
-                        }
+                    // A completion counts only for a source that the context has enabled.
+                    4 if (1..SOURCES as u64).contains(&value)
+                        && self.contexts[context].enabled >> value & 1 != 0 =>
+                    {
+                        self.in_service &= !(1 << value);
+                        self.pending |= self.levels & !self.in_service;
                     }
                     _ => {}
                 }

@@ -38,10 +38,8 @@ impl HartWithCode {
             self.hart.follow_epoch(p);
             p.tick(*icount);
             let mip = self.hart.pending(p, *icount);
-            if self.hart.parked {
-                if mip & self.hart.csr.mie == 0 {
-                    return HartExit::Parked;
-                }
+            if self.hart.parked && mip & self.hart.csr.mie == 0 {
+                return HartExit::Parked;
             }
             if let Some(cause) = self.hart.interrupt_to_take(mip) {
                 self.hart.take_trap(Exception::new(cause, 0));
