@@ -1,0 +1,249 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Record Linux, replay it bit for bit.
+///
+/// Reprise boots an unmodified Linux in a deterministic machine and logs every input that is not
+/// determined: keystrokes, the clock, a seed. The log is a small file, the trace. Replaying it is
+/// the same execution again, instruction for instruction.
+#[derive(Parser, Debug)]
+#[command(name = "reprise", version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  reprise run                                  a shell in the guest; Ctrl-A x leaves it
+  reprise record -o bug.reprise -- /demos/race record one command
+  reprise record --tries 20 --until-fail -o bug.reprise -- /demos/race
+                                               try other seeds until it fails
+  reprise replay bug.reprise                   the same execution again
+  reprise verify bug.reprise --against checkpoint
+  reprise help record                          more about one command
+
+Exit status: that of the guest's command for run and record; 0 from replay and verify only if the
+executions are equal; 124 when --max-icount was reached; 2 for bad usage or bad input.";
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Boot the guest and run a command or a shell in it, without recording.
+    #[command(after_help = "\
+Examples:
+  reprise run
+  reprise run -- uname -a
+  reprise run --add ./prog:/bin/prog -- /bin/prog --flag
+  echo 'ls /' | reprise run
+
+In an interactive shell: Ctrl-A x stops, Ctrl-A h helps, Ctrl-A Ctrl-A types a Ctrl-A.")]
+    Run(RunArgs),
+    /// Boot the guest, run a command or a shell in it, and record the execution.
+    #[command(after_help = "\
+Examples:
+  reprise record                               a shell; the trace goes to recording.reprise
+  reprise record -o bug.reprise -- /demos/race
+  reprise record --seed 7 -o seven.reprise -- /demos/race
+  reprise record --tries 20 --until-fail -o bug.reprise -- /demos/race
+  reprise record --input session.txt -o session.reprise
+
+With --input the file is typed in as a person would type it: a line at a time, each when the guest
+waits for one (it has stopped behind a prompt, or has been silent for a second of its time).
+After the last line Ctrl-D is typed. The trace is complete also when recording is stopped by Ctrl-A x,
+Ctrl-C or SIGTERM; after kill -9 it replays to about the last second.")]
+    Record(RecordArgs),
+    /// Replay a trace: print the console as it was and check every state hash.
+    #[command(after_help = "\
+Examples:
+  reprise replay bug.reprise
+  reprise replay bug.reprise --quiet           only check
+  reprise replay bug.reprise --to 120000000    stop at an icount
+  reprise replay bug.reprise --images ./guest  where the kernel and initrd are
+
+The last line on stderr is `icount=N hash=H`: two replays that print the same line were the same
+execution. Exit status 0 means that every recorded hash agreed, 1 that one did not.")]
+    Replay(ReplayArgs),
+    /// Tell what a trace holds.
+    #[command(after_help = "Example:\n  reprise info bug.reprise --json | jq .images")]
+    Info(InfoArgs),
+    /// List a trace's events, one a line.
+    #[command(after_help = "Example:\n  reprise events bug.reprise | less")]
+    Events(InfoArgs),
+    /// Check that a trace replays, or that two ways to execute it are equal at every step.
+    #[command(after_help = "\
+Examples:
+  reprise verify bug.reprise                        against the recorded hashes
+  reprise verify bug.reprise --against checkpoint   against save and restore at intervals
+  reprise verify bug.reprise --against reference    against the engine that takes no short cuts
+
+When two executions differ, the first differing step is found by bisection and named with the
+register, device or page. Exit status 0 means equal, 1 different.")]
+    Verify(VerifyArgs),
+    /// Run a bare-metal RISC-V ELF that reports through HTIF `tohost`.
+    #[command(after_help = "\
+Examples:
+  reprise bare rv64ui-p-add
+  reprise bare test.elf --signature test.sig
+
+Exit status 0 means pass; else the number of the failing test is printed and the status is 1; 124
+means that --max-icount was reached.")]
+    Bare(BareArgs),
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) guest: GuestArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RecordArgs {
+    /// The trace to write. Default: recording.reprise, or recording-2.reprise and so on when that
+    /// is taken.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Put kernel, initrd and disks into the trace, so that it replays anywhere.
+    #[arg(long)]
+    pub(crate) embed: bool,
+    /// Record N times with as many seeds and keep the first trace whose command failed.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) tries: Option<u32>,
+    /// Stop at the first try that fails.
+    #[arg(long, requires = "tries")]
+    pub(crate) until_fail: bool,
+    #[command(flatten)]
+    pub(crate) guest: GuestArgs,
+}
+
+/// What `run` and `record` share.
+#[derive(Args, Debug)]
+pub(crate) struct GuestArgs {
+    /// Folder with the guest (Image, initrd, manifest.json). Default: the one that
+    /// `cargo xtask guest` built.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) image: Option<PathBuf>,
+    /// RAM in MiB; a browser replays at most 1024.
+    #[arg(long, value_name = "MIB", default_value_t = 256,
+          value_parser = clap::value_parser!(u64).range(64..=65536))]
+    pub(crate) ram: u64,
+    /// Seed of everything that looks random: a number, or 64 hexadecimal digits. Default: from
+    /// the system.
+    #[arg(long, value_name = "N", value_parser = crate::seed::parse)]
+    pub(crate) seed: Option<crate::seed::Seed>,
+    /// Wall clock that the guest starts with, in seconds since 1970. Default: now.
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=18_000_000_000))]
+    pub(crate) clock: Option<u64>,
+    /// Put a file or folder of this computer into the guest, and into the trace.
+    #[arg(long, value_name = "HOST:GUEST")]
+    pub(crate) add: Vec<OsString>,
+    /// Attach a disk image. The guest's writes stay in the machine; the file is not changed.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) disk: Vec<PathBuf>,
+    /// Type this file into the guest.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
+    /// Stop at this icount, with status 124.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_icount: Option<u64>,
+    /// Let the guest's idle time take real time. Default when input comes from a terminal or a
+    /// pipe.
+    #[arg(long, conflicts_with = "fast")]
+    pub(crate) paced: bool,
+    /// Let the guest's idle time take no time. Default when input comes from a file.
+    #[arg(long)]
+    pub(crate) fast: bool,
+    /// Say nothing on stderr but errors.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// The command to run in the guest. Default: a shell.
+    #[arg(last = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArgs {
+    /// The trace.
+    #[arg(value_name = "FILE")]
+    pub(crate) trace: PathBuf,
+    /// Stop at this icount.
+    #[arg(long, value_name = "ICOUNT")]
+    pub(crate) to: Option<u64>,
+    /// Do not print the console.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) images: ImagesArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ImagesArgs {
+    /// Look here, too, for the images that the trace names by their hash.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) images: Vec<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct InfoArgs {
+    /// The trace.
+    #[arg(value_name = "FILE")]
+    pub(crate) trace: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) images: ImagesArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// The trace.
+    #[arg(value_name = "FILE")]
+    pub(crate) trace: PathBuf,
+    /// What to compare the execution with.
+    #[arg(long, value_enum, default_value_t = AgainstArg::Trace)]
+    pub(crate) against: AgainstArg,
+    #[command(flatten)]
+    pub(crate) images: ImagesArgs,
+}
+
+/// What `verify` compares with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub(crate) enum AgainstArg {
+    /// The recorded state hashes.
+    Trace,
+    /// An execution that is saved and restored into a fresh machine at intervals.
+    Checkpoint,
+    /// An execution by the reference engine.
+    Reference,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BareArgs {
+    /// The program.
+    #[arg(value_name = "ELF")]
+    pub(crate) elf: PathBuf,
+    /// RAM in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 256,
+          value_parser = clap::value_parser!(u64).range(2..=65536))]
+    pub(crate) ram: u64,
+    /// Stop at this icount, with status 124.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_icount: Option<u64>,
+    /// Write memory between the symbols begin_signature and end_signature, as hexadecimal words.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) signature: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

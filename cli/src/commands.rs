@@ -1,0 +1,9 @@
+//! The commands. Each yields the exit status, or an error that is bad usage or bad input.
+
+pub(crate) mod bare;
+pub(crate) mod events;
+pub(crate) mod info;
+pub(crate) mod record;
+pub(crate) mod replay;
+pub(crate) mod run;
+pub(crate) mod verify;

@@ -1,0 +1,185 @@
+//! `reprise events`.
+
+use crate::args::InfoArgs;
+use crate::trace_file::TraceFile;
+use reprise_recorder::trace::end_reason_from_wire;
+use reprise_traces::{Event, Input, Record, Start};
+use serde_json::{Value, json};
+use std::io::{self, BufWriter, Write};
+
+/// Bytes of an input that a line shows; `--json` shows all.
+const SHOWN_BYTES_MAX: usize = 60;
+
+/// Lists a trace's records, one a line; with `--json` each line is an object.
+pub(crate) fn events(args: &InfoArgs) -> anyhow::Result<u8> {
+    let file = TraceFile::open(&args.trace)?;
+    let mut reader = file.reader()?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    while let Some(record) = reader.next_record()? {
+        let written = if args.json {
+            writeln!(out, "{}", json_from(&record))
+        } else {
+            writeln!(out, "{:>14}  {}", record.icount(), line_from(&record))
+        };
+        match written {
+            // `reprise events FILE | head` has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(0),
+            other => other?,
+        }
+    }
+    match out.flush() {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(0),
+        other => Ok(other.map(|()| 0)?),
+    }
+}
+
+fn line_from(record: &Record) -> String {
+    match record {
+        Record::Event(Event { skip, input, .. }) => {
+            let jump = match skip {
+                0 => String::new(),
+                skip => format!(" after {skip} idle ticks"),
+            };
+            match input {
+                Input::Start(start) => format!("start {}{jump}", line_from_start(start)),
+                Input::ConsoleInput { port, bytes } => {
+                    format!("console {} \"{}\"{jump}", port.0, shown(bytes))
+                }
+                Input::ConsoleSize(size) => {
+                    format!("console size {}x{}{jump}", size.columns, size.rows)
+                }
+                Input::PowerOff => format!("power off{jump}"),
+            }
+        }
+        Record::StateHash { components, .. } => {
+            let components: Vec<_> = components.iter().map(|one| format!("{one:016x}")).collect();
+            format!("hash {}", components.join(" "))
+        }
+        Record::Annotation { key, value, .. } => {
+            format!("annotation {}: {}", shown(key.as_bytes()), shown(value))
+        }
+        Record::Mark { name, .. } => format!("mark {}", shown(name.as_bytes())),
+        Record::Keyframe { .. } => "keyframe".to_owned(),
+        Record::End {
+            reason,
+            exit_status,
+            ..
+        } => {
+            let reason = end_reason_from_wire(*reason)
+                .map_or_else(|| "unknown".to_owned(), |reason| reason.to_string());
+            match exit_status {
+                Some(status) => format!("end: {reason}, exit status {status}"),
+                None => format!("end: {reason}"),
+            }
+        }
+        Record::Other { tag, payload, .. } => {
+            format!("record of kind {tag:#04x} with {} bytes", payload.len())
+        }
+    }
+}
+
+fn line_from_start(start: &Start) -> String {
+    let command = match start.command.as_slice() {
+        [] => "a shell".to_owned(),
+        command => {
+            let words: Vec<_> = command.iter().map(|word| shown(word)).collect();
+            words.join(" ")
+        }
+    };
+    let files = match start.files.len() {
+        0 => String::new(),
+        1 => " with 1 file".to_owned(),
+        count => format!(" with {count} files"),
+    };
+    format!("{command}{files}")
+}
+
+/// Bytes as a terminal may see them.
+fn shown(bytes: &[u8]) -> String {
+    if bytes.len() <= SHOWN_BYTES_MAX {
+        return bytes.escape_ascii().to_string();
+    }
+    format!(
+        "{}… ({} bytes)",
+        bytes[..SHOWN_BYTES_MAX].escape_ascii(),
+        bytes.len()
+    )
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn json_from(record: &Record) -> Value {
+    let mut object = match record {
+        Record::Event(Event { skip, input, .. }) => {
+            let mut object = json_from_input(input);
+            object["skip_ticks"] = json!(skip);
+            object
+        }
+        Record::StateHash { components, .. } => {
+            let components: Vec<_> = components.iter().map(|one| format!("{one:016x}")).collect();
+            json!({ "kind": "hash", "components": components })
+        }
+        Record::Annotation { key, value, .. } => {
+            json!({ "kind": "annotation", "key": key, "value": value })
+        }
+        Record::Mark { name, .. } => json!({ "kind": "mark", "name": name }),
+        Record::Keyframe { .. } => json!({ "kind": "keyframe" }),
+        Record::End {
+            reason,
+            exit_status,
+            ..
+        } => json!({
+            "kind": "end",
+            "reason": end_reason_from_wire(*reason).map(|reason| reason.to_string()),
+            "exit_status": exit_status,
+        }),
+        Record::Other { tag, payload, .. } => {
+            json!({ "kind": "other", "tag": tag, "bytes": payload })
+        }
+    };
+    object["icount"] = json!(record.icount());
+    object
+}
+
+fn json_from_input(input: &Input) -> Value {
+    match input {
+        Input::Start(start) => {
+            let files: Vec<_> = start
+                .files
+                .iter()
+                .map(|file| {
+                    json!({
+                        "path": text(&file.path),
+                        "mode": file.mode,
+                        "hash": file.content.to_string(),
+                    })
+                })
+                .collect();
+            let environment: Vec<_> = start
+                .environment
+                .iter()
+                .map(|(name, value)| json!([text(name), text(value)]))
+                .collect();
+            json!({
+                "kind": "start",
+                "command": start.command.iter().map(|word| text(word)).collect::<Vec<_>>(),
+                "environment": environment,
+                "working_directory": text(&start.working_directory),
+                "clock_unix_nanoseconds": start.clock_unix_nanoseconds,
+                "interactive": start.interactive,
+                "columns": start.terminal.columns,
+                "rows": start.terminal.rows,
+                "files": files,
+            })
+        }
+        Input::ConsoleInput { port, bytes } => {
+            json!({ "kind": "console", "port": port.0, "bytes": bytes, "text": text(bytes) })
+        }
+        Input::ConsoleSize(size) => {
+            json!({ "kind": "console_size", "columns": size.columns, "rows": size.rows })
+        }
+        Input::PowerOff => json!({ "kind": "power_off" }),
+    }
+}

@@ -1,0 +1,211 @@
+//! `reprise record`.
+
+use super::run::{drive, session};
+use crate::args::RecordArgs;
+use crate::live::{LiveEnd, anyhow_from_record_error};
+use crate::say;
+use crate::seed::Seed;
+use crate::start::{Plan, now_unix_nanoseconds};
+use crate::trace_file;
+use anyhow::{Context, bail};
+use reprise_recorder::images::{ImageRef, SharedImage};
+use reprise_recorder::record::Finished;
+use reprise_recorder::trace::header_from_config;
+use reprise_traces::{TraceSummary, TraceWriter, limits};
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// What a recording came to.
+struct Recorded {
+    end: LiveEnd,
+    finished: Finished,
+    summary: TraceSummary,
+}
+
+/// Records a live guest, once or with several seeds.
+pub(crate) fn record(args: &RecordArgs) -> anyhow::Result<u8> {
+    let plan = Plan::new(&args.guest)?;
+    let path = match &args.output {
+        Some(path) => path.clone(),
+        None => free_path()?,
+    };
+    match args.tries {
+        Some(tries) => record_tries(args, &plan, &path, tries),
+        None => record_once(args, &plan, &path),
+    }
+}
+
+fn record_once(args: &RecordArgs, plan: &Plan, path: &Path) -> anyhow::Result<u8> {
+    let seed = match args.guest.seed {
+        Some(seed) => seed,
+        None => Seed::from_system()?,
+    };
+    let recorded = record_to(args, plan, path, seed, true)?;
+    if !args.guest.quiet {
+        if let Some(remark) = recorded.end.remark() {
+            say::line(format_args!("reprise: {remark}"));
+        }
+        tell_recorded(path, &recorded);
+    }
+    Ok(recorded.end.status())
+}
+
+/// Records with one seed after the other. The first failing trace is kept.
+fn record_tries(args: &RecordArgs, plan: &Plan, path: &Path, tries: u32) -> anyhow::Result<u8> {
+    let first = match args.guest.seed {
+        Some(seed) => seed,
+        None => Seed::short_from_system()?,
+    };
+    let mut kept: Option<(Seed, Recorded)> = None;
+    let mut fail_count = 0;
+    for number in 0..tries {
+        let seed = first.after(u64::from(number));
+        // What an earlier try kept is not overwritten before this one has failed, too.
+        let attempt = with_suffix(path, ".try");
+        let recorded = record_to(args, plan, &attempt, seed, false)?;
+        let status = recorded.end.status();
+        if !args.guest.quiet {
+            say::line(format_args!(
+                "reprise: try {} of {tries}, seed {seed}: status {status}",
+                number + 1
+            ));
+        }
+        if let Some(signal) = recorded.end.signal {
+            remove(&attempt)?;
+            bail!("stopped by signal {signal}");
+        }
+        if status == 0 {
+            remove(&attempt)?;
+            continue;
+        }
+        fail_count += 1;
+        if kept.is_some() {
+            remove(&attempt)?;
+        } else {
+            fs::rename(&attempt, path)
+                .with_context(|| format!("{} cannot be written", path.display()))?;
+            kept = Some((seed, recorded));
+        }
+        if args.until_fail {
+            break;
+        }
+    }
+    let Some((seed, recorded)) = kept else {
+        if !args.guest.quiet {
+            say::line(format_args!(
+                "reprise: none of {tries} tries failed, so no trace was kept; try more"
+            ));
+        }
+        return Ok(0);
+    };
+    if !args.guest.quiet {
+        say::line(format_args!(
+            "reprise: {fail_count} failed; the trace of the first, seed {seed}, is kept"
+        ));
+        tell_recorded(path, &recorded);
+    }
+    Ok(recorded.end.status())
+}
+
+/// Records once, to `path`. The trace is closed properly also when something goes wrong on the
+/// way, as far as the machine got.
+fn record_to(
+    args: &RecordArgs,
+    plan: &Plan,
+    path: &Path,
+    seed: Seed,
+    shows_output: bool,
+) -> anyhow::Result<Recorded> {
+    let images: Vec<ImageRef> = plan
+        .images()
+        .iter()
+        .map(|(image, _)| image.clone())
+        .collect();
+    let header = header_from_config(
+        &plan.config(&args.guest, seed),
+        &images,
+        concat!("reprise ", env!("CARGO_PKG_VERSION")).to_owned(),
+        Some(now_unix_nanoseconds()? / 1_000_000_000),
+    );
+    let mut writer = trace_file::create(path, &header)?;
+    if args.embed {
+        for (image, bytes) in plan.images() {
+            embed(&mut writer, image, bytes)?;
+        }
+    }
+    let session = session(plan, &args.guest, seed, writer)?;
+    let (end, session) = drive(plan, &args.guest, session, shows_output)?;
+    let (finished, writer) = session
+        .finish(end.reason)
+        .map_err(anyhow_from_record_error)?;
+    let summary = trace_file::close(path, writer)?;
+    Ok(Recorded {
+        end,
+        finished,
+        summary,
+    })
+}
+
+fn embed<W: Write>(
+    writer: &mut TraceWriter<W>,
+    image: &ImageRef,
+    bytes: &SharedImage,
+) -> anyhow::Result<()> {
+    if image.byte_len > limits::MAX_BLOB_BYTES {
+        bail!(
+            "the {} image `{}` has {} MiB, and --embed takes at most {}: record without it",
+            image.role,
+            image.name,
+            image.byte_len >> 20,
+            limits::MAX_BLOB_BYTES >> 20
+        );
+    }
+    let mut content = vec![0; image.byte_len as usize];
+    bytes
+        .read_at(0, &mut content)
+        .map_err(|_| anyhow::anyhow!("the image `{}` cannot be read", image.name))?;
+    let hash = writer.add_blob(&content)?;
+    if hash.0 != image.hash.0 {
+        bail!(
+            "the image `{}` changed while it was read: record again",
+            image.name
+        );
+    }
+    Ok(())
+}
+
+fn tell_recorded(path: &Path, recorded: &Recorded) {
+    let finished = &recorded.finished;
+    say::line(format_args!(
+        "reprise: recorded {} steps in {} bytes; replay with `reprise replay {}`",
+        finished.end.icount,
+        recorded.summary.bytes,
+        path.display()
+    ));
+    say::line(format_args!(
+        "icount={} hash={}",
+        finished.end.icount, finished.hash
+    ));
+}
+
+/// A path at which nothing is yet.
+fn free_path() -> anyhow::Result<PathBuf> {
+    (1..10_000)
+        .map(|number| match number {
+            1 => PathBuf::from("recording.reprise"),
+            number => PathBuf::from(format!("recording-{number}.reprise")),
+        })
+        .find(|path| !path.exists())
+        .context("there are too many recordings here: name the trace with -o")
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+fn remove(path: &Path) -> anyhow::Result<()> {
+    fs::remove_file(path).with_context(|| format!("{} cannot be removed", path.display()))
+}

@@ -1,0 +1,113 @@
+//! The guest that Reprise boots: where it is and what its manifest says.
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A guest's files.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    /// The kernel.
+    pub(crate) kernel: PathBuf,
+    /// The initial RAM file system.
+    pub(crate) initrd: Option<PathBuf>,
+    /// Kernel command line.
+    pub(crate) command_line: Vec<u8>,
+}
+
+/// What we need of `manifest.json`.
+#[derive(Deserialize)]
+struct Manifest {
+    command_line: String,
+}
+
+/// Command line of a guest without a manifest: the console is virtio, and a kernel that panics
+/// must stop the machine instead of waiting.
+const COMMAND_LINE: &str = "console=hvc0 panic=-1";
+
+impl Guest {
+    /// The guest in a folder, or the default guest.
+    pub(crate) fn find(folder: Option<&Path>) -> anyhow::Result<Self> {
+        match folder {
+            Some(folder) => Self::in_folder(folder),
+            None => Self::in_folder(&default_folder()?),
+        }
+    }
+
+    fn in_folder(folder: &Path) -> anyhow::Result<Self> {
+        let kernel = folder.join("Image");
+        if !kernel.is_file() {
+            bail!(
+                "there is no kernel at {}: run `cargo xtask guest`, or name the folder of a guest \
+                 with --image",
+                kernel.display()
+            );
+        }
+        let initrd = Some(folder.join("initrd")).filter(|path| path.is_file());
+        let manifest = folder.join("manifest.json");
+        let command_line = if manifest.is_file() {
+            let text = fs::read_to_string(&manifest)
+                .with_context(|| format!("{} cannot be read", manifest.display()))?;
+            let manifest: Manifest = serde_json::from_str(&text).with_context(|| {
+                format!(
+                    "{} is not a guest's manifest: run `cargo xtask guest` again",
+                    manifest.display()
+                )
+            })?;
+            manifest.command_line
+        } else {
+            COMMAND_LINE.to_owned()
+        };
+        Ok(Self {
+            kernel,
+            initrd,
+            command_line: command_line.into_bytes(),
+        })
+    }
+}
+
+/// The user's cache folder for Reprise.
+pub(crate) fn cache_folder() -> Option<PathBuf> {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty());
+    set("REPRISE_CACHE")
+        .map(PathBuf::from)
+        .or_else(|| set("XDG_CACHE_HOME").map(|cache| Path::new(&cache).join("reprise")))
+        .or_else(|| set("HOME").map(|home| Path::new(&home).join(".cache/reprise")))
+}
+
+fn default_folder() -> anyhow::Result<PathBuf> {
+    let guests = cache_folder().map(|cache| cache.join("guest"));
+    let current = guests
+        .as_ref()
+        .and_then(|guests| fs::read_to_string(guests.join("current")).ok());
+    match (guests, current) {
+        (Some(guests), Some(current)) => Ok(guests.join(current.trim())),
+        _ => bail!("no guest has been built yet: run `cargo xtask guest`"),
+    }
+}
+
+/// Folders in which images may be: the given ones, the guests that were built, and the images
+/// that were kept.
+pub(crate) fn image_folders(given: &[PathBuf]) -> Vec<PathBuf> {
+    let mut folders = given.to_vec();
+    let Some(cache) = cache_folder() else {
+        return folders;
+    };
+    folders.push(cache.join("images"));
+    let guests = cache.join("guest");
+    if let Ok(current) = default_folder() {
+        folders.push(current);
+    }
+    let mut built: Vec<_> = fs::read_dir(guests)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.is_dir() && !folders.contains(path))
+        .collect();
+    built.sort();
+    folders.extend(built);
+    folders
+}

@@ -1,0 +1,134 @@
+//! Drives a live guest: wall time, keys, signals and output.
+
+use crate::console::{Arrival, Console};
+use anyhow::anyhow;
+use reprise_core::event::ConsolePort;
+use reprise_core::machine::HaltReason;
+use reprise_core::types::Icount;
+use reprise_recorder::entry::{EndReason, EntryLog};
+use reprise_recorder::record::{RecordError, RecordSession};
+use std::time::{Duration, Instant};
+
+/// Steps between two looks at the keyboard: about 10 ms.
+const STEPS_A_TURN: u64 = 1 << 21;
+
+/// Script that is read ahead of the guest.
+const SCRIPT_BYTES_AHEAD_MAX: usize = 1 << 20;
+
+/// Keys that are read ahead of the guest; a person who pastes more waits.
+const KEY_BYTES_AHEAD_MAX: usize = 64 << 10;
+
+/// How a live session ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct LiveEnd {
+    /// Why, as it is recorded.
+    pub(crate) reason: EndReason,
+    /// The signal that stopped it, if one did.
+    pub(crate) signal: Option<i32>,
+    /// Where it ended.
+    pub(crate) icount: Icount,
+    /// Exit status of the guest's command.
+    pub(crate) exit_status: Option<i32>,
+}
+
+impl LiveEnd {
+    /// The exit status of this process.
+    pub(crate) fn status(&self) -> u8 {
+        // The shell's convention: a command that a signal ended.
+        if let Some(signal) = self.signal {
+            return 128u8.saturating_add(u8::try_from(signal).unwrap_or(0));
+        }
+        match (self.exit_status, self.reason) {
+            // As a process's exit status: its low 8 bits.
+            (Some(status), _) => (status & 0xff) as u8,
+            (None, EndReason::LimitReached) => 124,
+            (None, EndReason::Halted(HaltReason::PowerOff) | EndReason::Stopped) => 0,
+            (None, _) => 1,
+        }
+    }
+
+    /// One sentence about an end that needs one.
+    pub(crate) fn remark(&self) -> Option<String> {
+        let text = match (self.signal, self.reason) {
+            (Some(signal), _) => format!("stopped by signal {signal}"),
+            (_, EndReason::Stopped) => "stopped by Ctrl-A x".to_owned(),
+            (_, EndReason::LimitReached) => {
+                "the limit of --max-icount was reached before the guest was done".to_owned()
+            }
+            (_, EndReason::WaitsForever) => {
+                "the guest waits for ever: no timer is set and no input is left".to_owned()
+            }
+            (_, EndReason::Halted(HaltReason::PowerOff)) => return None,
+            (_, reason) => format!("the guest {reason}"),
+        };
+        Some(format!("{text} (icount {})", self.icount))
+    }
+}
+
+/// Runs the guest until it halts, waits for ever, reaches `icount_max` or is stopped.
+pub(crate) fn drive<L>(
+    session: &mut RecordSession<L>,
+    console: &mut Console,
+    icount_max: Option<u64>,
+) -> anyhow::Result<LiveEnd>
+where
+    L: EntryLog,
+    L::Error: std::fmt::Display,
+{
+    let began = Instant::now();
+    let icount_max = icount_max.unwrap_or(u64::MAX);
+    let mut timeout = Some(Duration::ZERO);
+    let mut signal = None;
+    let mut exit_status = None;
+    let reason = loop {
+        let wants_input = session.unaccepted_byte_len() < KEY_BYTES_AHEAD_MAX
+            && session.typist().untyped_byte_len() < SCRIPT_BYTES_AHEAD_MAX;
+        let mut stops = false;
+        for arrival in console.poll(wants_input, timeout)? {
+            match arrival {
+                Arrival::Keys(bytes) => session.feed_console(ConsolePort::Virtio, &bytes),
+                Arrival::Script(bytes) => session.typist().push(&bytes),
+                Arrival::ScriptEnd => session.typist().close(),
+                Arrival::Size(size) => session.feed_size(size),
+                Arrival::Stop => stops = true,
+                Arrival::Signal(number) => signal = Some(number),
+            }
+        }
+        if stops || signal.is_some() {
+            break EndReason::Stopped;
+        }
+        let steps = STEPS_A_TURN.min(icount_max.saturating_sub(session.machine().icount().0));
+        let status = session
+            .advance(steps, began.elapsed())
+            .map_err(anyhow_from_record_error)?;
+        exit_status = status.exit_status;
+        if console.write(&status.outputs).is_err() {
+            // Nobody reads the console any more; the recording ends as if its terminal had gone.
+            break EndReason::Stopped;
+        }
+        if let Some(reason) = status.halted {
+            break EndReason::Halted(reason);
+        }
+        if status.icount.0 >= icount_max {
+            break EndReason::LimitReached;
+        }
+        timeout = match status.idle {
+            None => Some(Duration::ZERO),
+            Some(idle) if idle.waits_forever && !console.is_open() => break EndReason::WaitsForever,
+            Some(idle) => idle.wake_at.map(|at| at.saturating_sub(began.elapsed())),
+        };
+    };
+    Ok(LiveEnd {
+        reason,
+        signal,
+        icount: session.machine().icount(),
+        exit_status,
+    })
+}
+
+/// The session's error as the command reports it.
+pub(crate) fn anyhow_from_record_error<E: std::fmt::Display>(
+    error: RecordError<E>,
+) -> anyhow::Error {
+    anyhow!("{error}")
+}

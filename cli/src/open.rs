@@ -1,0 +1,140 @@
+//! From a trace file to machines that can follow it.
+
+use crate::guest;
+use crate::images::FolderStore;
+use crate::trace_file::{FileReader, TraceFile};
+use anyhow::{Context, bail};
+use reprise_core::image::MemoryImage;
+use reprise_core::machine::{Machine, MachineConfig, MachineError};
+use reprise_recorder::entry::Entry;
+use reprise_recorder::images::{ImageError, ImageRef, ImageSet, ImageStore, SharedImage};
+use reprise_recorder::trace::{ReadError, config_from_header, images_from_header};
+use reprise_recorder::verify::Recording;
+use reprise_traces::{BlobHash, TraceError};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A trace with everything that it takes to execute it, as often as wanted.
+pub(crate) struct OpenTrace {
+    /// The file.
+    pub(crate) file: TraceFile,
+    config: MachineConfig,
+    images: ImageSet,
+}
+
+impl OpenTrace {
+    /// Opens a trace and finds its images: in the trace, in the folders given, beside the trace,
+    /// and in the cache.
+    pub(crate) fn open(path: &Path, image_folders: &[PathBuf]) -> anyhow::Result<Self> {
+        let file = TraceFile::open(path)?;
+        let config = config_from_header(file.header())?;
+        check_ram(config.ram_bytes)?;
+        let mut stores = stores(&file, image_folders)?;
+        let images = ImageSet::find(&images_from_header(file.header()), &mut stores)?;
+        Ok(Self {
+            file,
+            config,
+            images,
+        })
+    }
+}
+
+impl Recording for OpenTrace {
+    type Error = TraceFileError;
+
+    fn machine(&self) -> Result<Machine, MachineError> {
+        Machine::new(self.config.clone(), self.images.machine_images(), None)
+    }
+
+    fn entries(
+        &self,
+    ) -> Result<Box<dyn Iterator<Item = Result<Entry, TraceFileError>> + '_>, TraceFileError> {
+        let entries = self.file.entries().map_err(TraceFileError::Open)?;
+        Ok(Box::new(
+            entries.map(|entry| entry.map_err(TraceFileError::Read)),
+        ))
+    }
+}
+
+/// Why a trace's entries cannot be had.
+#[derive(Debug)]
+pub(crate) enum TraceFileError {
+    /// The file, which was there before, cannot be opened again.
+    Open(anyhow::Error),
+    /// It cannot be read.
+    Read(ReadError),
+}
+
+impl std::fmt::Display for TraceFileError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Open(error) => write!(f, "{error:#}"),
+            Self::Read(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for TraceFileError {}
+
+/// The places in which a trace's images are looked for, in order.
+pub(crate) fn stores(
+    file: &TraceFile,
+    image_folders: &[PathBuf],
+) -> anyhow::Result<Vec<Box<dyn ImageStore>>> {
+    Ok(vec![
+        Box::new(EmbeddedStore(file.reader()?)),
+        Box::new(FolderStore::new(folders(file, image_folders))),
+    ])
+}
+
+/// The folders in which a trace's images are looked for, in order.
+pub(crate) fn folders(file: &TraceFile, image_folders: &[PathBuf]) -> Vec<PathBuf> {
+    let mut given = image_folders.to_vec();
+    given.push(file.folder());
+    guest::image_folders(&given)
+}
+
+/// The images that a trace carries.
+struct EmbeddedStore(FileReader);
+
+impl ImageStore for EmbeddedStore {
+    fn find(&mut self, wanted: &ImageRef) -> Result<Option<SharedImage>, ImageError> {
+        let unreadable = |error: TraceError| ImageError::Unreadable {
+            name: wanted.name.clone(),
+            reason: error.to_string(),
+        };
+        let hash = BlobHash(wanted.hash.0);
+        if !self.0.index().blobs.contains_key(&hash) {
+            return Ok(None);
+        }
+        let bytes = self.0.blob(&hash).map_err(unreadable)?;
+        Ok(Some(Arc::new(MemoryImage(bytes.into()))))
+    }
+}
+
+/// RAM above this cannot be replayed in a browser.
+pub(crate) const BROWSER_RAM_BYTES_MAX: u64 = 1 << 30;
+
+/// Refuses a machine whose RAM this computer does not have: a trace can claim any size.
+pub(crate) fn check_ram(ram_bytes: u64) -> anyhow::Result<()> {
+    if ram_bytes <= BROWSER_RAM_BYTES_MAX {
+        return Ok(());
+    }
+    let has = host_ram_bytes().context("how much RAM this computer has cannot be found out")?;
+    if ram_bytes > has {
+        bail!(
+            "the machine has {} MiB of RAM and this computer {} MiB: use a computer with more",
+            ram_bytes >> 20,
+            has >> 20
+        );
+    }
+    Ok(())
+}
+
+fn host_ram_bytes() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("MemTotal:"))?;
+    let kibibytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    kibibytes.checked_mul(1024)
+}

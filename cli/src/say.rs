@@ -1,0 +1,25 @@
+//! What Reprise itself tells the person, on standard error.
+
+use indicatif::{ProgressBar, ProgressStyle};
+use std::fmt::Display;
+use std::io::{self, IsTerminal, Write};
+
+/// Writes one line to standard error. Without anybody who reads it, nothing is lost but the line.
+pub(crate) fn line(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// A progress bar over `total` steps with a name in front; invisible where standard error is no
+/// terminal or shows the guest's console.
+pub(crate) fn progress(name: &'static str, total: u64, is_shown: bool) -> ProgressBar {
+    if !is_shown || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(total);
+    let template = "{prefix} [{bar:40}] {percent:>3} % icount {pos} {elapsed} (about {eta} left)";
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar.set_prefix(name);
+    bar
+}

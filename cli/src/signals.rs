@@ -1,0 +1,67 @@
+//! Signals, as something that a loop can wait for.
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
+use signal_hook::iterator::backend::SignalDelivery;
+use signal_hook::iterator::exfiltrator::SignalOnly;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+/// What a signal asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Request {
+    /// Stop; the number is the signal's.
+    Stop(i32),
+    /// Look at the terminal's size again.
+    Resize,
+    /// Stop until continued.
+    Suspend,
+}
+
+/// The signals of this process, from when this is made to when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Signals(SignalDelivery<UnixStream, SignalOnly>);
+
+impl Signals {
+    pub(crate) fn catch() -> io::Result<Self> {
+        let (read, write) = UnixStream::pair()?;
+        let signals = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH];
+        SignalDelivery::with_pipe(read, write, SignalOnly::default(), signals).map(Self)
+    }
+
+    /// Signals since the last call.
+    pub(crate) fn take(&mut self) -> Vec<Request> {
+        self.0
+            .pending()
+            .map(|signal| match signal {
+                SIGWINCH => Request::Resize,
+                SIGTSTP => Request::Suspend,
+                other => Request::Stop(other),
+            })
+            .collect()
+    }
+
+    /// Waits for a signal, for `input` to be readable or for `output` to be writable, but no
+    /// longer than `timeout`; for ever without one. Tells whether input or output is ready.
+    pub(crate) fn wait(
+        &self,
+        input: Option<BorrowedFd<'_>>,
+        output: Option<BorrowedFd<'_>>,
+        timeout: Option<Duration>,
+    ) -> io::Result<bool> {
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        let mut fds = vec![PollFd::from_borrowed_fd(
+            self.0.get_read().as_fd(),
+            PollFlags::IN,
+        )];
+        fds.extend(input.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        fds.extend(output.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::OUT)));
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(fds[1..].iter().any(|fd| !fd.revents().is_empty()))
+    }
+}

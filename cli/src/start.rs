@@ -1,0 +1,279 @@
+//! What `run` and `record` start: the machine, its images, and what its init is told.
+
+use crate::args::GuestArgs;
+use crate::guest::Guest;
+use crate::images;
+use crate::open::{BROWSER_RAM_BYTES_MAX, check_ram};
+use crate::say;
+use crate::seed::Seed;
+use crate::terminal;
+use anyhow::{Context, bail};
+use reprise_core::event::{Start, StartFile};
+use reprise_core::machine::{BootKind, Machine, MachineConfig};
+use reprise_core::types::TerminalSize;
+use reprise_recorder::images::{ImageRef, ImageRole, ImageSet, SharedImage};
+use reprise_recorder::pace::Pacing;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Timer interrupts of Linux are put off by up to this many ticks (192 µs at 64 ns): far below
+/// the 10 ms of its scheduling tick, so that nothing runs visibly slower, and some 190,000 steps,
+/// so that where a thread is preempted differs between seeds by more than any critical section.
+const TIMER_JITTER_TICKS_MAX: u32 = 3000;
+
+/// Files given with --add are in memory and, in the guest, in RAM; beyond this (256 MiB a file, as
+/// in a trace) a disk is the better way.
+const ADD_FILE_BYTES_MAX: u64 = 256 << 20;
+
+/// Everything that a live guest starts from, apart from its seed.
+pub(crate) struct Plan {
+    guest: Guest,
+    images: Vec<(ImageRef, SharedImage)>,
+    files: Vec<StartFile>,
+    script: Option<Vec<u8>>,
+    is_interactive: bool,
+    terminal: TerminalSize,
+}
+
+impl Plan {
+    /// Reads all that the arguments name.
+    pub(crate) fn new(args: &GuestArgs) -> anyhow::Result<Self> {
+        let ram_bytes = args.ram << 20;
+        if args.ram % 2 != 0 {
+            bail!("--ram {} is not even: RAM comes in steps of 2 MiB", args.ram);
+        }
+        check_ram(ram_bytes)?;
+        if ram_bytes > BROWSER_RAM_BYTES_MAX && !args.quiet {
+            say::line("reprise: a browser cannot replay a machine with more than 1024 MiB of RAM");
+        }
+        let guest = Guest::find(args.image.as_deref())?;
+        let mut images = vec![images::open(&guest.kernel, ImageRole::Kernel)?];
+        if let Some(initrd) = &guest.initrd {
+            images.push(images::open(initrd, ImageRole::Initrd)?);
+        }
+        for disk in &args.disk {
+            images.push(images::open(disk, ImageRole::Disk)?);
+        }
+        let mut files = Vec::new();
+        for added in &args.add {
+            add(added, &mut files)?;
+        }
+        let script = match &args.input {
+            None => None,
+            Some(path) => Some(
+                fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?,
+            ),
+        };
+        let is_interactive = script.is_none() && io::stdin().is_terminal();
+        let terminal = if is_interactive { terminal::size() } else { None };
+        Ok(Self {
+            guest,
+            images,
+            files,
+            script,
+            is_interactive,
+            terminal: terminal.unwrap_or_default(),
+        })
+    }
+
+    /// The configuration of the machine with this seed.
+    pub(crate) fn config(&self, args: &GuestArgs, seed: Seed) -> MachineConfig {
+        MachineConfig {
+            ram_bytes: args.ram << 20,
+            seed: seed.0,
+            timer_jitter_ticks_max: TIMER_JITTER_TICKS_MAX,
+            boot: BootKind::Linux,
+            command_line: self.guest.command_line.clone(),
+            terminal: self.terminal,
+            ..MachineConfig::default()
+        }
+    }
+
+    /// The machine.
+    pub(crate) fn machine(&self, config: &MachineConfig) -> anyhow::Result<Machine> {
+        let mut set = ImageSet::default();
+        for (reference, bytes) in &self.images {
+            set.insert(reference, SharedImage::clone(bytes))?;
+        }
+        Ok(Machine::new(config.clone(), set.machine_images(), None)?)
+    }
+
+    /// The images, with what they are called.
+    pub(crate) fn images(&self) -> &[(ImageRef, SharedImage)] {
+        &self.images
+    }
+
+    /// What init is told.
+    pub(crate) fn start(&self, args: &GuestArgs, seed: Seed) -> anyhow::Result<Start> {
+        let clock_unix_nanoseconds = match args.clock {
+            Some(seconds) => seconds.saturating_mul(1_000_000_000),
+            None => now_unix_nanoseconds()?,
+        };
+        // The same seed gives the same execution, so what the guest draws follows from it too,
+        // without being the same bytes.
+        let start_seed = blake3::derive_key("reprise 2026 seed of the start", &seed.0);
+        let mut environment = Vec::new();
+        if self.is_interactive
+            && let Some(term) = std::env::var_os("TERM")
+        {
+            environment.push((b"TERM".to_vec(), term.into_vec()));
+        }
+        Ok(Start {
+            command: args
+                .command
+                .iter()
+                .map(|argument| argument.as_bytes().to_vec())
+                .collect(),
+            environment,
+            working_directory: Vec::new(),
+            clock_unix_nanoseconds,
+            seed: start_seed,
+            interactive: self.is_interactive,
+            terminal: self.terminal,
+            files: self.files.clone(),
+        })
+    }
+
+    /// The file given with --input.
+    pub(crate) fn script(&self) -> Option<&[u8]> {
+        self.script.as_deref()
+    }
+
+    /// Whether a person sits at the terminal.
+    pub(crate) fn is_interactive(&self) -> bool {
+        self.is_interactive
+    }
+
+    /// Whether the guest's idle time takes wall time.
+    pub(crate) fn pacing(&self, args: &GuestArgs) -> Pacing {
+        if args.paced {
+            return Pacing::Paced;
+        }
+        if args.fast || self.script.is_some() || !stdin_may_wait() {
+            return Pacing::Fast;
+        }
+        Pacing::Paced
+    }
+}
+
+/// Whether standard input is something that may yield input later: a terminal, pipe or socket,
+/// not a file or /dev/null.
+fn stdin_may_wait() -> bool {
+    use rustix::fs::{FileType, fstat};
+    let stdin = io::stdin();
+    stdin.is_terminal()
+        || fstat(&stdin).is_ok_and(|stat| {
+            matches!(
+                FileType::from_raw_mode(stat.st_mode),
+                FileType::Fifo | FileType::Socket
+            )
+        })
+}
+
+/// Wall time now.
+pub(crate) fn now_unix_nanoseconds() -> anyhow::Result<u64> {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .context("this computer's clock is before 1970: set it, or give --clock")?;
+    Ok(u64::try_from(now.as_nanos()).unwrap_or(u64::MAX))
+}
+
+/// Reads what `--add HOST:GUEST` names; a folder with all that is in it.
+fn add(argument: &OsStr, files: &mut Vec<StartFile>) -> anyhow::Result<()> {
+    let bytes = argument.as_bytes();
+    let shown = argument.to_string_lossy();
+    // The guest's path begins with the last ":/", so the host's may contain colons.
+    let Some(colon) = bytes.windows(2).rposition(|pair| pair == b":/") else {
+        bail!("--add {shown} names no absolute path in the guest: write it as HOST:/GUEST/PATH");
+    };
+    let (host, guest) = (&bytes[..colon], &bytes[colon + 1..]);
+    if host.is_empty() || guest.contains(&0) {
+        bail!("--add {shown} names no file of this computer: write it as HOST:/GUEST/PATH");
+    }
+    let mut path = guest.to_vec();
+    if path.ends_with(b"/") {
+        let name = Path::new(OsStr::from_bytes(host)).file_name();
+        path.extend_from_slice(name.map_or(b"", OsStrExt::as_bytes));
+    }
+    add_path(Path::new(OsStr::from_bytes(host)), path, false, files)
+}
+
+fn add_path(
+    host: &Path,
+    guest: Vec<u8>,
+    is_nested: bool,
+    files: &mut Vec<StartFile>,
+) -> anyhow::Result<()> {
+    let cannot = || format!("{} cannot be read for --add", host.display());
+    let metadata = fs::metadata(host).with_context(cannot)?;
+    if metadata.is_dir() {
+        if is_nested && fs::symlink_metadata(host).is_ok_and(|link| link.is_symlink()) {
+            bail!(
+                "{} is a link to a folder, which --add does not follow: add that folder itself",
+                host.display()
+            );
+        }
+        let mut names: Vec<OsString> = fs::read_dir(host)
+            .with_context(cannot)?
+            .map(|entry| entry.map(|entry| entry.file_name()))
+            .collect::<Result<_, _>>()
+            .with_context(cannot)?;
+        // The same folder gives the same trace, whatever order its file system has.
+        names.sort();
+        for name in names {
+            let mut path = guest.clone();
+            path.push(b'/');
+            path.extend_from_slice(name.as_bytes());
+            add_path(&host.join(&name), path, true, files)?;
+        }
+        return Ok(());
+    }
+    if !metadata.is_file() {
+        bail!("{} is neither a file nor a folder", host.display());
+    }
+    if metadata.len() > ADD_FILE_BYTES_MAX {
+        bail!(
+            "{} has {} MiB, and --add takes at most {}: put it on a disk image and use --disk",
+            host.display(),
+            metadata.len() >> 20,
+            ADD_FILE_BYTES_MAX >> 20
+        );
+    }
+    files.push(StartFile {
+        path: guest,
+        mode: metadata.permissions().mode() & 0o7777,
+        bytes: fs::read(host).with_context(cannot)?,
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn added_paths() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::create_dir(folder.path().join("in:side")).expect("a folder");
+        fs::write(folder.path().join("in:side/b"), b"2").expect("written");
+        fs::write(folder.path().join("in:side/a"), b"1").expect("written");
+        let mut argument = folder.path().as_os_str().to_owned();
+        argument.push("/in:side:/opt/x");
+        let mut files = Vec::new();
+        add(&argument, &mut files).expect("read");
+        let paths: Vec<_> = files.iter().map(|file| file.path.as_slice()).collect();
+        assert_eq!(paths, [b"/opt/x/a".as_slice(), b"/opt/x/b"]);
+        files.clear();
+        let mut argument = folder.path().as_os_str().to_owned();
+        argument.push("/in:side/a:/opt/");
+        add(&argument, &mut files).expect("read");
+        assert_eq!(files[0].path, b"/opt/a");
+        assert!(add(OsStr::new("file"), &mut files).is_err());
+        assert!(add(OsStr::new("file:relative"), &mut files).is_err());
+    }
+}

@@ -1,0 +1,471 @@
+//! Recording: a live machine whose inputs are stamped, logged and then injected.
+
+use crate::entry::{End, EndReason, Entry, EntryLog, TimedEvent};
+use crate::hashing::HashSchedule;
+use crate::pace::{Pacer, Pacing};
+use crate::typist::Typist;
+use reprise_core::event::{ConsolePort, InputEvent, Start};
+use reprise_core::image::ImageStall;
+use reprise_core::machine::{HaltReason, Machine, MachineError, RunExit, StateHash};
+use reprise_core::output::{Output, OutputKind};
+use reprise_core::types::{GuestTime, Icount, TerminalSize};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+
+/// What was logged is flushed after this long, so that with a driver's own delays at most one
+/// second of a recording is lost when its process dies.
+const FLUSH_DELAY: Duration = Duration::from_millis(500);
+
+/// A timer deadline further away than this (146 years) never comes: guests write the largest
+/// number to switch a timer off.
+const DEADLINE_TICKS_MAX: u64 = 1 << 56;
+
+/// Console input of one event. Devices take far less at a time; this bounds an event's size.
+const CONSOLE_EVENT_BYTES_MAX: usize = 64 << 10;
+
+const PORTS: [ConsolePort; 2] = [ConsolePort::Uart, ConsolePort::Virtio];
+
+/// Why a recording cannot go on.
+#[derive(Debug, Error)]
+pub enum RecordError<E> {
+    /// The machine refused an event.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// The log could not be written.
+    #[error("the trace could not be written: {0}")]
+    Log(E),
+    /// A disk's bytes are missing.
+    #[error(
+        "disk {} lacks {} bytes at offset {}: give the whole image",
+        .0.disk, .0.length, .0.offset
+    )]
+    MissingBytes(ImageStall),
+}
+
+/// How a recording is driven.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RecordOptions {
+    /// Whether idle time takes wall time.
+    pub pacing: Pacing,
+    /// The console that scripted input goes to.
+    pub typist_port: ConsolePort,
+}
+
+impl Default for RecordOptions {
+    fn default() -> Self {
+        Self {
+            pacing: Pacing::Fast,
+            typist_port: ConsolePort::Virtio,
+        }
+    }
+}
+
+/// What [`RecordSession::advance`] did. Several fields can tell something at once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RecordStatus {
+    /// Position.
+    pub icount: Icount,
+    /// What came out.
+    pub outputs: Vec<Output>,
+    /// Exit status of the start's command, once the guest has reported it.
+    pub exit_status: Option<i32>,
+    /// The machine stopped for good.
+    pub halted: Option<HaltReason>,
+    /// The guest waits, and the driver may sleep.
+    pub idle: Option<Idle>,
+}
+
+/// How long a driver may sleep while the guest waits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Idle {
+    /// Wall time at which to call [`RecordSession::advance`] again even if no input came; `None`
+    /// means that only input can wake the guest.
+    pub wake_at: Option<Duration>,
+    /// No timer is set and nothing is left to type: without input the guest waits for ever.
+    pub waits_forever: bool,
+}
+
+/// What a finished recording comes to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Finished {
+    /// The end as it was logged.
+    pub end: End,
+    /// Hash of the final state.
+    pub hash: StateHash,
+}
+
+/// Where a parked machine stands.
+#[derive(Clone, Copy, Debug)]
+struct Parked {
+    deadline: Option<GuestTime>,
+}
+
+/// What to do about idle time.
+enum Wait {
+    Jump(GuestTime),
+    Type(GuestTime),
+    Sleep(Idle),
+}
+
+/// A live machine with the log of its inputs.
+///
+/// Wall time is any clock that does not go backwards, counted from any fixed instant.
+pub struct RecordSession<L: EntryLog> {
+    machine: Machine,
+    log: L,
+    pacing: Pacing,
+    pacer: Option<Pacer>,
+    urgent: VecDeque<InputEvent>,
+    keyboard: [VecDeque<u8>; PORTS.len()],
+    typist: Option<Typist>,
+    typist_port: ConsolePort,
+    parked: Option<Parked>,
+    hashes: HashSchedule,
+    wall: Duration,
+    unflushed_since: Option<Duration>,
+    halted: Option<HaltReason>,
+}
+
+impl<L: EntryLog> RecordSession<L> {
+    /// Records what happens to `machine` from now on.
+    #[must_use]
+    pub fn new(machine: Machine, log: L, options: RecordOptions) -> Self {
+        let hashes = HashSchedule::new(machine.icount());
+        Self {
+            machine,
+            log,
+            pacing: options.pacing,
+            pacer: None,
+            urgent: VecDeque::new(),
+            keyboard: Default::default(),
+            typist: None,
+            typist_port: options.typist_port,
+            parked: None,
+            hashes,
+            wall: Duration::ZERO,
+            unflushed_since: None,
+            halted: None,
+        }
+    }
+
+    /// The machine.
+    #[must_use]
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Tells the guest what to do.
+    pub fn start(&mut self, start: Start) {
+        self.urgent.push_back(InputEvent::Start(Box::new(start)));
+    }
+
+    /// Queues console input. The guest gets it as its device accepts it.
+    pub fn feed_console(&mut self, port: ConsolePort, bytes: &[u8]) {
+        self.keyboard[port as usize].extend(bytes);
+    }
+
+    /// Console input that the guest has not accepted yet, in bytes.
+    #[must_use]
+    pub fn unaccepted_byte_len(&self) -> usize {
+        self.keyboard.iter().map(VecDeque::len).sum()
+    }
+
+    /// Says that the terminal has another size.
+    pub fn feed_size(&mut self, size: TerminalSize) {
+        self.urgent
+            .retain(|event| !matches!(event, InputEvent::ConsoleSize(_)));
+        self.urgent.push_back(InputEvent::ConsoleSize(size));
+    }
+
+    /// Cuts the power.
+    pub fn power_off(&mut self) {
+        self.urgent.push_back(InputEvent::PowerOff);
+    }
+
+    /// The script that is typed at prompts; see [`crate::typist`].
+    pub fn typist(&mut self) -> &mut Typist {
+        self.typist.get_or_insert_default()
+    }
+
+    /// Runs for at most `steps_max` steps, or until the guest waits longer than may be skipped.
+    ///
+    /// # Errors
+    /// [`RecordError`]; the recording can then only be finished.
+    pub fn advance(
+        &mut self,
+        steps_max: u64,
+        wall: Duration,
+    ) -> Result<RecordStatus, RecordError<L::Error>> {
+        self.wall = wall;
+        let end = self.machine.icount().after(steps_max);
+        let mut outputs = Vec::new();
+        let mut idle = None;
+        while self.halted.is_none() {
+            self.hash_when_due()?;
+            self.deliver()?;
+            if self.machine.icount() >= end {
+                break;
+            }
+            let due = self.hashes.due().max(self.machine.icount().after(1));
+            let exit = self.machine.run(end.min(due));
+            self.take_outputs(&mut outputs);
+            match exit {
+                RunExit::Limit => self.parked = None,
+                RunExit::Halted(reason) => self.halted = Some(reason),
+                RunExit::ImageStall(stall) => return Err(RecordError::MissingBytes(stall)),
+                RunExit::Idle { deadline } => {
+                    if self.park(deadline) {
+                        continue;
+                    }
+                    match self.wait() {
+                        Wait::Jump(to) => self.jump(to)?,
+                        Wait::Type(at) => self.type_line(at)?,
+                        Wait::Sleep(until) => {
+                            idle = Some(until);
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        self.flush_when_due()?;
+        if let (Some(idle), Some(since)) = (&mut idle, self.unflushed_since) {
+            let flush_at = since + FLUSH_DELAY;
+            idle.wake_at = Some(idle.wake_at.map_or(flush_at, |at| at.min(flush_at)));
+        }
+        Ok(RecordStatus {
+            icount: self.machine.icount(),
+            outputs,
+            exit_status: self.machine.exit_status(),
+            halted: self.halted,
+            idle,
+        })
+    }
+
+    /// Ends the recording: logs the final hash and the end.
+    ///
+    /// `reason` counts only if the machine has not halted.
+    ///
+    /// # Errors
+    /// [`RecordError::Log`].
+    pub fn finish(mut self, reason: EndReason) -> Result<(Finished, L), RecordError<L::Error>> {
+        let icount = self.machine.icount();
+        let hash = self.machine.state_hash();
+        if self.log.keeps() && !self.hashes.is_hashed(icount) {
+            self.push(&Entry::Hash { icount, hash })?;
+        }
+        self.log
+            .note_guest_time(icount, self.machine.time())
+            .map_err(RecordError::Log)?;
+        let end = End {
+            icount,
+            reason: self.halted.map_or(reason, EndReason::Halted),
+            exit_status: self.machine.exit_status(),
+        };
+        self.push(&Entry::End(end))?;
+        self.log.flush().map_err(RecordError::Log)?;
+        Ok((Finished { end, hash }, self.log))
+    }
+
+    fn push(&mut self, entry: &Entry) -> Result<(), RecordError<L::Error>> {
+        self.log.push(entry).map_err(RecordError::Log)?;
+        self.unflushed_since.get_or_insert(self.wall);
+        Ok(())
+    }
+
+    /// Takes note that the machine waits. Yields whether there is input for it.
+    fn park(&mut self, deadline: Option<GuestTime>) -> bool {
+        let now = self.machine.time();
+        if self.parked.is_none() {
+            self.pacer
+                .get_or_insert_with(|| Pacer::new(self.wall, now))
+                .begin_wait(self.wall, now);
+            if let Some(typist) = &mut self.typist {
+                typist.begin_wait(now);
+            }
+        }
+        self.parked = Some(Parked {
+            deadline: deadline
+                .filter(|deadline| deadline.0 < DEADLINE_TICKS_MAX)
+                .map(|deadline| deadline.max(now)),
+        });
+        self.next_deliverable().is_some()
+    }
+
+    /// Decides about idle time when no input is there.
+    fn wait(&self) -> Wait {
+        let now = self.machine.time();
+        let deadline = self.parked.and_then(|parked| parked.deadline);
+        let typing = self
+            .typist
+            .as_ref()
+            .filter(|_| self.unaccepted_byte_len() == 0)
+            .and_then(Typist::ready_at)
+            .map(|ready| ready.max(now));
+        let (next, is_typing) = match (typing, deadline) {
+            // A tie goes to the event.
+            (Some(typing), Some(deadline)) if typing > deadline => (deadline, false),
+            (Some(typing), _) => (typing, true),
+            (None, Some(deadline)) => (deadline, false),
+            (None, None) => {
+                return Wait::Sleep(Idle {
+                    wake_at: None,
+                    waits_forever: true,
+                });
+            }
+        };
+        if self.pacing == Pacing::Paced
+            && let Some(pacer) = &self.pacer
+            && pacer.guest_from_wall(self.wall) < next
+        {
+            return Wait::Sleep(Idle {
+                wake_at: pacer.wall_from_guest(next),
+                waits_forever: false,
+            });
+        }
+        if is_typing {
+            Wait::Type(next)
+        } else {
+            Wait::Jump(next)
+        }
+    }
+
+    fn jump(&mut self, to: GuestTime) -> Result<(), RecordError<L::Error>> {
+        self.machine.idle_jump(to)?;
+        self.parked = None;
+        Ok(())
+    }
+
+    /// Types the next line of the script at guest time `at`.
+    fn type_line(&mut self, at: GuestTime) -> Result<(), RecordError<L::Error>> {
+        let Some(typist) = &mut self.typist else {
+            return Ok(());
+        };
+        let bytes = typist.type_line(at);
+        let port = self.typist_port;
+        self.feed_console(port, &bytes);
+        self.deliver_at(at)
+    }
+
+    /// The next event that the machine would take now; taken out of the queue by
+    /// [`Self::take_deliverable`].
+    fn next_deliverable(&self) -> Option<Deliverable> {
+        if !self.urgent.is_empty() {
+            return Some(Deliverable::Urgent);
+        }
+        PORTS.into_iter().find_map(|port| {
+            let queued = self.keyboard[port as usize].len();
+            if queued == 0 {
+                return None;
+            }
+            let length = queued
+                .min(self.machine.console_room(port))
+                .min(CONSOLE_EVENT_BYTES_MAX);
+            (length > 0).then_some(Deliverable::Console { port, length })
+        })
+    }
+
+    fn take_deliverable(&mut self, what: &Deliverable) -> Option<InputEvent> {
+        match *what {
+            Deliverable::Urgent => self.urgent.pop_front(),
+            Deliverable::Console { port, length } => Some(InputEvent::ConsoleInput {
+                port,
+                bytes: self.keyboard[port as usize].drain(..length).collect(),
+            }),
+        }
+    }
+
+    /// Delivers what has arrived, stamped with the present.
+    fn deliver(&mut self) -> Result<(), RecordError<L::Error>> {
+        let arrival = match (self.pacing, &self.pacer) {
+            (Pacing::Paced, Some(pacer)) => pacer.guest_from_wall(self.wall),
+            _ => self.machine.time(),
+        };
+        self.deliver_at(arrival)
+    }
+
+    /// Delivers what has arrived at guest time `arrival`, which is cut to what the machine can
+    /// still do: not before now and not beyond the next timer deadline.
+    fn deliver_at(&mut self, arrival: GuestTime) -> Result<(), RecordError<L::Error>> {
+        while let Some(what) = self.next_deliverable() {
+            let now = self.machine.time();
+            let mut skip = 0;
+            if let Some(parked) = self.parked.take() {
+                let to = parked
+                    .deadline
+                    .map_or(arrival, |deadline| arrival.min(deadline));
+                if to > now {
+                    self.machine.idle_jump(to)?;
+                    skip = to.0 - now.0;
+                }
+            }
+            let Some(event) = self.take_deliverable(&what) else {
+                return Ok(());
+            };
+            let event = Arc::new(event);
+            let icount = self.machine.icount();
+            self.push(&Entry::Event(TimedEvent {
+                icount,
+                skip,
+                event: Arc::clone(&event),
+            }))?;
+            self.machine.inject(&event)?;
+        }
+        Ok(())
+    }
+
+    fn hash_when_due(&mut self) -> Result<(), RecordError<L::Error>> {
+        let icount = self.machine.icount();
+        if !self.log.keeps() {
+            self.hashes.hashed(icount);
+            return Ok(());
+        }
+        let is_live_due =
+            self.pacing == Pacing::Paced && self.hashes.is_live_due(icount, self.wall);
+        if icount >= self.hashes.due() || is_live_due {
+            let hash = self.machine.state_hash();
+            self.push(&Entry::Hash { icount, hash })?;
+            self.hashes.hashed(icount);
+        }
+        Ok(())
+    }
+
+    fn flush_when_due(&mut self) -> Result<(), RecordError<L::Error>> {
+        if let Some(since) = self.unflushed_since
+            && self.wall.saturating_sub(since) >= FLUSH_DELAY
+        {
+            self.log.flush().map_err(RecordError::Log)?;
+            self.unflushed_since = None;
+        }
+        Ok(())
+    }
+
+    fn take_outputs(&mut self, outputs: &mut Vec<Output>) {
+        let new = self.machine.take_outputs();
+        if let Some(typist) = &mut self.typist {
+            for output in &new {
+                if let OutputKind::Console { port, bytes } = &output.kind
+                    && *port == self.typist_port
+                {
+                    typist.observe(bytes);
+                }
+            }
+        }
+        if outputs.is_empty() {
+            *outputs = new;
+        } else {
+            outputs.extend(new);
+        }
+    }
+}
+
+/// Which queue has something for the machine.
+enum Deliverable {
+    Urgent,
+    Console { port: ConsolePort, length: usize },
+}
+
+#[cfg(test)]
+mod tests;

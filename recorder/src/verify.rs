@@ -1,0 +1,437 @@
+//! Verifying: two executions of one recording side by side, compared by their state hashes; when
+//! they differ, the first step at which they do and what it made different.
+//!
+//! The left execution runs straight. The right one is what [`Against`] says. A difference is
+//! narrowed by running both again from the start, with the right one's restores at the same
+//! places as before, and comparing within the guilty interval ever more closely: nothing is
+//! restored on the left, so a snapshot that lacks something cannot hide its own fault.
+
+mod difference;
+mod fault;
+
+pub use difference::{Difference, first_difference, page_bytes_of, sections_of};
+pub use fault::{Fault, FaultPlace};
+
+use crate::entry::{Entry, TimedEvent};
+use crate::play::{self, Order, PlayError};
+use crate::replay::differing_components;
+use reprise_core::machine::{Engine, Machine, MachineError, StateHash};
+use reprise_core::output::Output;
+use reprise_core::types::Icount;
+use thiserror::Error;
+
+/// Steps between two comparisons, and between two restores of the checkpoint execution.
+pub const COMPARE_STEPS: u64 = 1 << 24;
+
+/// A guilty interval is divided into this many parts at each narrowing, so that two passes take
+/// an interval of [`COMPARE_STEPS`] to a single step.
+const NARROW_PARTS: u64 = 1 << 12;
+
+/// What the straight execution is compared with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Against {
+    /// An execution that is saved and restored into a fresh machine at every interval.
+    Checkpoint,
+    /// An execution by the engine that checks for interrupts before each instruction and walks
+    /// the page tables at each access.
+    Reference,
+    /// The recorded hashes alone: one execution.
+    Trace,
+}
+
+/// A recording, from which executions can be started again and again.
+pub trait Recording {
+    /// What reading the entries can go wrong with.
+    type Error: std::error::Error;
+
+    /// A machine as it was at the start of the recording.
+    ///
+    /// # Errors
+    /// [`MachineError`].
+    fn machine(&self) -> Result<Machine, MachineError>;
+
+    /// The entries from the first on.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn entries(
+        &self,
+    ) -> Result<Box<dyn Iterator<Item = Result<Entry, Self::Error>> + '_>, Self::Error>;
+}
+
+/// Why a verification could not be carried out.
+#[derive(Debug, Error)]
+pub enum VerifyError<E> {
+    /// The entries could not be read.
+    #[error(transparent)]
+    Entries(E),
+    /// The entries contradict each other.
+    #[error(
+        "the trace is damaged: the entry at icount {0} cannot stand where it does; \
+         get the trace anew"
+    )]
+    OutOfOrder(Icount),
+    /// A machine could not be made or restored.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// The straight execution does not follow the recording.
+    #[error("the straight execution cannot follow the recording: {0}")]
+    Straight(PlayError),
+}
+
+/// What a verification found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// The executions were equal at every comparison, to the end.
+    Equal {
+        /// Position of the end.
+        icount: Icount,
+        /// Hash of the final state.
+        hash: StateHash,
+        /// How many times the states were compared.
+        comparison_count: u64,
+    },
+    /// The straight execution is not what was recorded.
+    NotAsRecorded {
+        /// Last position at which it was.
+        good: Icount,
+        /// First position at which it is known not to be.
+        icount: Icount,
+        /// What differs.
+        components: Vec<&'static str>,
+    },
+    /// The executions differ.
+    Different(Box<Divergence>),
+}
+
+/// Where and how two executions part.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Divergence {
+    /// Last position at which they were found equal.
+    pub good: Icount,
+    /// First position at which they are known to differ; one step after `good`, unless the
+    /// difference hid when it was looked at more closely.
+    pub icount: Icount,
+    /// Components of the state hash that differ.
+    pub components: Vec<&'static str>,
+    /// What the right execution could not do, when it lost the recording.
+    pub lost: Option<PlayError>,
+    /// The first register, field or byte that differs.
+    pub difference: Option<Difference>,
+    /// The difference did not show again when the states were compared more often.
+    pub is_fleeting: bool,
+}
+
+/// Tells a driver how far a verification is.
+pub trait Progress {
+    /// Called at every comparison. `pass` is 0 for the first run, then 1, 2, … for each narrowing.
+    fn compared(&mut self, pass: u32, icount: Icount);
+
+    /// What the straight execution of the first run printed.
+    fn printed(&mut self, _outputs: &[Output]) {}
+}
+
+/// No interest in progress.
+impl Progress for () {
+    fn compared(&mut self, _pass: u32, _icount: Icount) {}
+}
+
+/// Verifies a recording.
+///
+/// # Errors
+/// [`VerifyError`]; what was found is in the [`Verdict`].
+pub fn verify<R: Recording>(
+    recording: &R,
+    against: Against,
+    fault: Option<Fault>,
+    progress: &mut dyn Progress,
+) -> Result<Verdict, VerifyError<R::Error>> {
+    let mut pass = Pass::new(recording, against, fault, 0)?;
+    let mut interval = match pass.run(Icount(0), Icount(u64::MAX), COMPARE_STEPS, progress)? {
+        PassResult::Over(verdict) => return Ok(verdict),
+        PassResult::Different(interval) => interval,
+    };
+    let mut number = 0;
+    let mut is_fleeting = false;
+    let mut lost = pass.lost.take();
+    while interval.icount.0 - interval.good.0 > 1 && !is_fleeting {
+        number += 1;
+        let steps = (interval.icount.0 - interval.good.0).div_ceil(NARROW_PARTS);
+        pass = Pass::new(recording, against, fault, number)?;
+        match pass.run(interval.good, interval.icount, steps, progress)? {
+            PassResult::Different(narrower) => {
+                interval = narrower;
+                lost = pass.lost.take();
+            }
+            PassResult::Over(_) => is_fleeting = true,
+        }
+    }
+    let mut difference = None;
+    if !is_fleeting {
+        difference = Some(pass).filter(|_| lost.is_none()).and_then(|mut pass| {
+            let right = pass.right.as_mut()?;
+            first_difference(
+                &pass.left.machine.snapshot(None),
+                &right.machine.snapshot(None),
+            )
+        });
+    }
+    Ok(Verdict::Different(Box::new(Divergence {
+        good: interval.good,
+        icount: interval.icount,
+        components: interval.components,
+        lost,
+        difference,
+        is_fleeting,
+    })))
+}
+
+/// One execution.
+struct Lane {
+    machine: Machine,
+    fault: Option<Fault>,
+    restores: bool,
+}
+
+impl Lane {
+    /// Runs to `target`; makes the fault where it belongs.
+    fn run_to(&mut self, target: Icount) -> Result<(), PlayError> {
+        if let Some(fault) = self.fault.filter(|fault| fault.icount <= target) {
+            play::run_to(&mut self.machine, fault.icount)?;
+            self.fault = None;
+            fault.inject(&mut self.machine);
+        }
+        play::run_to(&mut self.machine, target)
+    }
+
+    /// Saves the state and goes on from it in a fresh machine.
+    fn restore_into(&mut self, mut fresh: Machine) -> Result<(), MachineError> {
+        let snapshot = self.machine.snapshot(None);
+        fresh.restore(&snapshot)?;
+        self.machine = fresh;
+        Ok(())
+    }
+}
+
+/// An interval in which two executions part.
+struct Interval {
+    good: Icount,
+    icount: Icount,
+    components: Vec<&'static str>,
+}
+
+enum PassResult {
+    Over(Verdict),
+    Different(Interval),
+}
+
+/// Both executions from the start, once.
+struct Pass<'a, R: Recording> {
+    recording: &'a R,
+    entries: Box<dyn Iterator<Item = Result<Entry, R::Error>> + 'a>,
+    order: Order,
+    number: u32,
+    left: Lane,
+    right: Option<Lane>,
+    lost: Option<PlayError>,
+    good: Icount,
+    good_as_recorded: Icount,
+    comparison_count: u64,
+}
+
+impl<'a, R: Recording> Pass<'a, R> {
+    fn new(
+        recording: &'a R,
+        against: Against,
+        fault: Option<Fault>,
+        number: u32,
+    ) -> Result<Self, VerifyError<R::Error>> {
+        let left = Lane {
+            machine: recording.machine()?,
+            fault: None,
+            restores: false,
+        };
+        let right = if against == Against::Trace {
+            None
+        } else {
+            let mut machine = recording.machine()?;
+            if against == Against::Reference {
+                machine.set_engine(Engine::Reference);
+            }
+            Some(Lane {
+                machine,
+                fault,
+                restores: against == Against::Checkpoint,
+            })
+        };
+        Ok(Self {
+            recording,
+            entries: recording.entries().map_err(VerifyError::Entries)?,
+            order: Order::default(),
+            number,
+            left,
+            right,
+            lost: None,
+            good: Icount(0),
+            good_as_recorded: Icount(0),
+            comparison_count: 0,
+        })
+    }
+
+    /// Runs both from the start to `to`, and compares them every `steps` steps from `from` on.
+    fn run(
+        &mut self,
+        from: Icount,
+        to: Icount,
+        steps: u64,
+        progress: &mut dyn Progress,
+    ) -> Result<PassResult, VerifyError<R::Error>> {
+        self.good = from;
+        let mut next_compare = from.after(steps);
+        while let Some(entry) = self.entries.next() {
+            let entry = entry.map_err(VerifyError::Entries)?;
+            if !self.order.admits(&entry) {
+                return Err(VerifyError::OutOfOrder(entry.icount()));
+            }
+            let due = match &entry {
+                Entry::Event(event) => event.due(),
+                other => other.icount(),
+            };
+            // Up to the entry, in pieces: the places of comparisons and restores depend on
+            // neither the entries nor the pass, apart from the comparisons' density.
+            loop {
+                let here = self.left.machine.icount();
+                let restore_at = Icount((here.0 / COMPARE_STEPS + 1) * COMPARE_STEPS);
+                let stop = due.min(to).min(restore_at).min(next_compare);
+                self.run_to(stop)?;
+                if stop == next_compare || self.lost.is_some() || stop == to {
+                    while next_compare <= stop {
+                        next_compare = next_compare.after(steps);
+                    }
+                    if let Some(interval) = self.compare(stop, progress) {
+                        return Ok(PassResult::Different(interval));
+                    }
+                }
+                if stop == to {
+                    return Ok(self.over(to));
+                }
+                if stop == restore_at {
+                    self.restore()?;
+                }
+                if stop == due {
+                    break;
+                }
+            }
+            match entry {
+                Entry::Event(event) => {
+                    self.deliver(&event)?;
+                    let here = self.left.machine.icount();
+                    if self.lost.is_some() || here >= next_compare || here >= to {
+                        while next_compare <= here {
+                            next_compare = next_compare.after(steps);
+                        }
+                        if let Some(interval) = self.compare(here, progress) {
+                            return Ok(PassResult::Different(interval));
+                        }
+                    }
+                }
+                Entry::Hash { icount, hash } => {
+                    if self.number == 0
+                        && let Some(verdict) = self.compare_with_recorded(icount, hash)
+                    {
+                        return Ok(PassResult::Over(verdict));
+                    }
+                }
+                Entry::End(end) => {
+                    if let Some(interval) = self.compare(end.icount, progress) {
+                        return Ok(PassResult::Different(interval));
+                    }
+                }
+            }
+            if self.number == 0 {
+                progress.printed(&self.left.machine.take_outputs());
+            }
+        }
+        let here = self.left.machine.icount();
+        if let Some(interval) = self.compare(here, progress) {
+            return Ok(PassResult::Different(interval));
+        }
+        Ok(self.over(here))
+    }
+
+    fn over(&mut self, icount: Icount) -> PassResult {
+        PassResult::Over(Verdict::Equal {
+            icount,
+            hash: self.left.machine.state_hash(),
+            comparison_count: self.comparison_count,
+        })
+    }
+
+    fn run_to(&mut self, target: Icount) -> Result<(), VerifyError<R::Error>> {
+        self.left.run_to(target).map_err(VerifyError::Straight)?;
+        if let Some(right) = &mut self.right
+            && self.lost.is_none()
+            && let Err(error) = right.run_to(target)
+        {
+            self.lost = Some(error);
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, event: &TimedEvent) -> Result<(), VerifyError<R::Error>> {
+        play::deliver(&mut self.left.machine, event).map_err(VerifyError::Straight)?;
+        if let Some(right) = &mut self.right
+            && self.lost.is_none()
+            && let Err(error) = play::deliver(&mut right.machine, event)
+        {
+            self.lost = Some(error);
+        }
+        Ok(())
+    }
+
+    fn restore(&mut self) -> Result<(), VerifyError<R::Error>> {
+        if let Some(right) = &mut self.right
+            && right.restores
+            && self.lost.is_none()
+        {
+            right.restore_into(self.recording.machine()?)?;
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self, icount: Icount, progress: &mut dyn Progress) -> Option<Interval> {
+        progress.compared(self.number, icount);
+        self.comparison_count += 1;
+        let right = self.right.as_mut()?;
+        let components = differing_components(
+            &self.left.machine.state_hash(),
+            &right.machine.state_hash(),
+        );
+        right.machine.take_outputs();
+        if components.is_empty() && self.lost.is_none() {
+            self.good = self.good.max(icount);
+            return None;
+        }
+        Some(Interval {
+            good: self.good,
+            icount,
+            components,
+        })
+    }
+
+    fn compare_with_recorded(&mut self, icount: Icount, recorded: StateHash) -> Option<Verdict> {
+        let components = differing_components(&self.left.machine.state_hash(), &recorded);
+        if components.is_empty() {
+            self.good_as_recorded = icount;
+            return None;
+        }
+        Some(Verdict::NotAsRecorded {
+            good: self.good_as_recorded,
+            icount,
+            components,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
