@@ -6,10 +6,9 @@ use crate::trace_file::{FileReader, TraceFile};
 use anyhow::{Context, bail};
 use reprise_core::image::MemoryImage;
 use reprise_core::machine::{Machine, MachineConfig, MachineError};
-use reprise_recorder::entry::Entry;
 use reprise_recorder::images::{ImageError, ImageRef, ImageSet, ImageStore, SharedImage};
 use reprise_recorder::trace::{ReadError, config_from_header, images_from_header};
-use reprise_recorder::verify::Recording;
+use reprise_recorder::verify::{Entries, Recording};
 use reprise_traces::{BlobHash, TraceError};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -47,9 +46,7 @@ impl Recording for OpenTrace {
         Machine::new(self.config.clone(), self.images.machine_images(), None)
     }
 
-    fn entries(
-        &self,
-    ) -> Result<Box<dyn Iterator<Item = Result<Entry, TraceFileError>> + '_>, TraceFileError> {
+    fn entries(&self) -> Result<Entries<'_, TraceFileError>, TraceFileError> {
         let entries = self.file.entries().map_err(TraceFileError::Open)?;
         Ok(Box::new(
             entries.map(|entry| entry.map_err(TraceFileError::Read)),

@@ -24,6 +24,8 @@ pub mod pace;
 pub mod play;
 pub mod record;
 pub mod replay;
+#[cfg(test)]
+mod testing;
 pub mod trace;
 pub mod typist;
 pub mod verify;

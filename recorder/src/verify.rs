@@ -39,6 +39,9 @@ pub enum Against {
     Trace,
 }
 
+/// The entries of a recording, in order.
+pub type Entries<'a, E> = Box<dyn Iterator<Item = Result<Entry, E>> + 'a>;
+
 /// A recording, from which executions can be started again and again.
 pub trait Recording {
     /// What reading the entries can go wrong with.
@@ -54,9 +57,7 @@ pub trait Recording {
     ///
     /// # Errors
     /// When they cannot be read.
-    fn entries(
-        &self,
-    ) -> Result<Box<dyn Iterator<Item = Result<Entry, Self::Error>> + '_>, Self::Error>;
+    fn entries(&self) -> Result<Entries<'_, Self::Error>, Self::Error>;
 }
 
 /// Why a verification could not be carried out.
@@ -228,7 +229,7 @@ enum PassResult {
 /// Both executions from the start, once.
 struct Pass<'a, R: Recording> {
     recording: &'a R,
-    entries: Box<dyn Iterator<Item = Result<Entry, R::Error>> + 'a>,
+    entries: Entries<'a, R::Error>,
     order: Order,
     number: u32,
     left: Lane,

@@ -1,1 +1,342 @@
+use super::*;
+use crate::hashing::HASH_INTERVAL_STEPS_MAX;
+use crate::replay::{ReplayError, ReplaySession};
+use crate::testing::{BUSY_STEPS, echo_machine};
+use std::convert::Infallible;
 
+const FAST: RecordOptions = RecordOptions {
+    pacing: Pacing::Fast,
+    typist_port: ConsolePort::Uart,
+};
+
+const PACED: RecordOptions = RecordOptions {
+    pacing: Pacing::Paced,
+    typist_port: ConsolePort::Uart,
+};
+
+fn console(outputs: &[Output]) -> String {
+    let mut text = String::new();
+    for output in outputs {
+        if let OutputKind::Console { bytes, .. } = &output.kind {
+            text.push_str(&String::from_utf8_lossy(bytes));
+        }
+    }
+    text
+}
+
+/// Runs a scripted session to its end.
+fn record_script(script: &str, seed: u8, steps_max: u64) -> (Finished, Vec<Entry>, String) {
+    let mut session = RecordSession::new(echo_machine(seed), Vec::new(), FAST);
+    session.typist().push(script.as_bytes());
+    session.typist().close();
+    let mut outputs = Vec::new();
+    let reason = loop {
+        let status = session.advance(steps_max, Duration::ZERO).expect("runs");
+        outputs.extend(status.outputs);
+        if let Some(reason) = status.halted {
+            break EndReason::Halted(reason);
+        }
+        assert!(status.icount.0 < 1 << 30, "the guest never stops");
+    };
+    let (finished, entries) = session.finish(reason).expect("memory takes it");
+    (finished, entries, console(&outputs))
+}
+
+fn replay(
+    entries: &[Entry],
+    seed: u8,
+) -> ReplaySession<impl Iterator<Item = Result<Entry, Infallible>>> {
+    let entries: Vec<_> = entries.iter().cloned().map(Ok).collect();
+    ReplaySession::new(echo_machine(seed), entries.into_iter())
+}
+
+#[test]
+fn a_scripted_session_replays() {
+    let (finished, entries, text) = record_script("hi\nyou\nq", 1, 1 << 20);
+    assert!(text.starts_with(">hi\n"), "{text:?}");
+    assert!(text.ends_with("you\n>q"), "{text:?}");
+    assert_eq!(finished.end.reason, EndReason::Halted(HaltReason::PowerOff));
+    let mut session = replay(&entries, 1);
+    let status = session.advance(Icount(u64::MAX)).expect("equal");
+    assert!(status.finished);
+    assert_eq!(console(&status.outputs), text);
+    assert_eq!(session.state_hash(), finished.hash);
+    assert_eq!(session.end(), Some(finished.end));
+    assert!(session.hash_count() >= 1 && session.event_count() >= 3);
+}
+
+#[test]
+fn one_script_and_seed_is_one_execution_however_often_the_driver_looks() {
+    let (coarse, coarse_entries, _) = record_script("hi\nthere\nq", 3, 1 << 30);
+    let (fine, fine_entries, _) = record_script("hi\nthere\nq", 3, 777);
+    assert_eq!(coarse, fine);
+    assert_eq!(coarse_entries, fine_entries);
+    let (other, ..) = record_script("hi\nthere\nq", 4, 777);
+    assert_ne!(coarse.hash, other.hash);
+}
+
+#[test]
+fn a_replay_stops_anywhere_and_goes_on() {
+    let (finished, entries, text) = record_script("abc\nq", 5, 1 << 20);
+    for steps in [1, 2, 3, 1000] {
+        let mut session = replay(&entries, 5);
+        let mut printed = String::new();
+        let mut limit = Icount(0);
+        loop {
+            // Every position near an event, and coarse steps in between.
+            let is_near = entries
+                .iter()
+                .any(|entry| entry.icount().0.abs_diff(limit.0) < 4);
+            limit = limit.after(if is_near { steps } else { 501 });
+            let status = session.advance(limit).expect("equal");
+            printed.push_str(&console(&status.outputs));
+            if status.finished {
+                break;
+            }
+            assert_eq!(status.icount, limit);
+            assert!(status.at_limit);
+        }
+        assert_eq!(printed, text);
+        assert_eq!(session.state_hash(), finished.hash);
+    }
+}
+
+#[test]
+fn hashes_come_in_time() {
+    let (finished, entries, _) = record_script("b\nq", 6, 1 << 22);
+    let hashes: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Hash { icount, .. } => Some(icount.0),
+            _ => None,
+        })
+        .collect();
+    assert!(finished.end.icount.0 > BUSY_STEPS);
+    let mut last = 0;
+    for icount in &hashes {
+        assert!(icount - last <= HASH_INTERVAL_STEPS_MAX);
+        last = *icount;
+    }
+    assert_eq!(last, finished.end.icount.0);
+    assert_eq!(hashes.len(), 2);
+}
+
+#[test]
+fn typed_input_meets_an_idle_guest_at_the_walls_time() {
+    let mut session = RecordSession::new(echo_machine(7), Vec::new(), PACED);
+    let status = session.advance(1 << 20, Duration::ZERO).expect("runs");
+    assert_eq!(console(&status.outputs), ">");
+    let idle = status.idle.expect("the guest waits");
+    assert!(!idle.waits_forever);
+    let timer = idle.wake_at.expect("a timer is set");
+    // The timer is 100,000 ticks of 64 ns away, and some jitter.
+    assert!(timer > Duration::from_millis(6) && timer < Duration::from_millis(8));
+
+    // Before its time, the guest stays where it is.
+    let before = status.icount;
+    let status = session.advance(1 << 20, timer / 2).expect("runs");
+    assert_eq!(status.icount, before);
+
+    session.feed_console(ConsolePort::Uart, b"x");
+    let status = session.advance(1 << 20, timer / 2).expect("runs");
+    assert_eq!(console(&status.outputs), "x>");
+    assert!(status.icount > before);
+
+    // After the deadline the timer comes first, by rule.
+    let late = timer * 100;
+    session.feed_console(ConsolePort::Uart, b"q");
+    let status = session.advance(1 << 20, late).expect("runs");
+    assert_eq!(status.halted, Some(HaltReason::PowerOff));
+    let (finished, entries) = session.finish(EndReason::Stopped).expect("ends");
+    let skips: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Event(event) => Some(event.skip),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(skips.len(), 2);
+    assert!(skips.iter().all(|skip| *skip > 0 && *skip < 110_000));
+    let mut session = replay(&entries, 7);
+    session.advance(Icount(u64::MAX)).expect("equal");
+    assert_eq!(session.state_hash(), finished.hash);
+}
+
+#[test]
+fn an_idle_guest_adds_nothing() {
+    let mut session = RecordSession::new(echo_machine(8), Vec::new(), PACED);
+    let mut wall = Duration::ZERO;
+    while wall < Duration::from_secs(3600) {
+        let status = session.advance(1 << 20, wall).expect("runs");
+        wall = match status.idle {
+            Some(idle) => idle.wake_at.expect("a timer is set").max(wall),
+            None => wall,
+        };
+    }
+    let ticks = session.machine().time().0;
+    assert!(ticks.abs_diff(3600 * 15_625_000) < 15_625_000, "{ticks}");
+    let (_, entries) = session.finish(EndReason::Stopped).expect("ends");
+    assert!(entries.len() <= 4, "{} entries", entries.len());
+}
+
+#[test]
+fn input_waits_until_there_is_room() {
+    let mut session = RecordSession::new(echo_machine(9), Vec::new(), PACED);
+    session.advance(1 << 16, Duration::ZERO).expect("runs");
+    let many: Vec<u8> = (0..100).map(|number| b'A' + number % 20).collect();
+    session.feed_console(ConsolePort::Uart, &many);
+    let mut text = String::new();
+    let mut wall = Duration::ZERO;
+    while text.matches(char::is_alphabetic).count() < many.len() {
+        let status = session.advance(1 << 16, wall).expect("runs");
+        text.push_str(&console(&status.outputs));
+        wall += Duration::from_millis(1);
+        assert!(wall < Duration::from_secs(60), "{text}");
+    }
+    assert_eq!(session.unaccepted_byte_len(), 0);
+    assert_eq!(text.replace('>', "").as_bytes(), many);
+    let (finished, entries) = session.finish(EndReason::Stopped).expect("ends");
+    for entry in &entries {
+        if let Entry::Event(event) = entry
+            && let InputEvent::ConsoleInput { bytes, .. } = &*event.event
+        {
+            assert!(bytes.len() <= 16, "a UART takes 16 bytes");
+        }
+    }
+    let mut session = replay(&entries, 9);
+    session.advance(Icount(u64::MAX)).expect("equal");
+    assert_eq!(session.state_hash(), finished.hash);
+}
+
+#[test]
+fn the_power_button_and_a_resize() {
+    let mut session = RecordSession::new(echo_machine(10), Vec::new(), PACED);
+    session.advance(5000, Duration::ZERO).expect("runs");
+    for columns in [80, 90, 100] {
+        session.feed_size(TerminalSize { columns, rows: 30 });
+    }
+    session.power_off();
+    let status = session.advance(5000, Duration::ZERO).expect("runs");
+    assert_eq!(status.halted, Some(HaltReason::PowerOff));
+    let (finished, entries) = session.finish(EndReason::Stopped).expect("ends");
+    assert_eq!(finished.end.reason, EndReason::Halted(HaltReason::PowerOff));
+    let events: Vec<_> = entries
+        .iter()
+        .filter_map(|entry| match entry {
+            Entry::Event(event) => Some((*event.event).clone()),
+            _ => None,
+        })
+        .collect();
+    // Of several sizes only the last one matters.
+    let size = TerminalSize {
+        columns: 100,
+        rows: 30,
+    };
+    assert_eq!(
+        events,
+        [InputEvent::ConsoleSize(size), InputEvent::PowerOff]
+    );
+    replay(&entries, 10)
+        .advance(Icount(u64::MAX))
+        .expect("equal");
+}
+
+/// Counts flushes.
+#[derive(Default)]
+struct FlushCounter {
+    unflushed: u32,
+    flushes: u32,
+}
+
+impl EntryLog for FlushCounter {
+    type Error = Infallible;
+
+    fn push(&mut self, _entry: &Entry) -> Result<(), Infallible> {
+        self.unflushed += 1;
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Infallible> {
+        assert!(self.unflushed > 0, "nothing new, no chunk");
+        self.unflushed = 0;
+        self.flushes += 1;
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_logged_is_flushed_within_a_second() {
+    let mut session = RecordSession::new(echo_machine(11), FlushCounter::default(), PACED);
+    session.advance(1 << 20, Duration::ZERO).expect("runs");
+    session.feed_console(ConsolePort::Uart, b"x");
+    let typed = Duration::from_secs(10);
+    let status = session.advance(1 << 20, typed).expect("runs");
+    assert!(session.log.unflushed > 0);
+    let wake = status.idle.and_then(|idle| idle.wake_at).expect("wakes");
+    assert!(wake <= typed + FLUSH_DELAY);
+    for milliseconds in (0..=1000).step_by(5) {
+        let wall = typed + Duration::from_millis(milliseconds);
+        session.advance(1 << 20, wall).expect("runs");
+    }
+    assert_eq!((session.log.unflushed, session.log.flushes), (0, 1));
+}
+
+#[test]
+fn a_recording_of_another_seed_is_a_divergence() {
+    let (_, entries, _) = record_script("hi\nq", 12, 1 << 20);
+    let error = replay(&entries, 13)
+        .advance(Icount(u64::MAX))
+        .expect_err("another seed");
+    assert!(
+        matches!(
+            error,
+            ReplayError::Lost { .. } | ReplayError::Diverged { .. }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_wrong_hash_names_interval_and_component() {
+    let (_, mut entries, _) = record_script("hi\nq", 14, 1 << 20);
+    for entry in &mut entries {
+        if let Entry::Hash { hash, .. } = entry {
+            hash.output ^= 1;
+        }
+    }
+    let error = replay(&entries, 14)
+        .advance(Icount(u64::MAX))
+        .expect_err("differs");
+    let ReplayError::Diverged {
+        good, components, ..
+    } = error
+    else {
+        panic!("{error}");
+    };
+    assert_eq!((good, components), (Icount(0), vec!["output"]));
+}
+
+#[test]
+fn entries_out_of_order_are_refused() {
+    let (_, entries, _) = record_script("hi\nq", 15, 1 << 20);
+    for at in 1..entries.len() {
+        let mut swapped = entries.clone();
+        swapped.swap(at - 1, at);
+        if entries[at - 1].icount() == entries[at].icount() {
+            continue;
+        }
+        let error = replay(&swapped, 15).advance(Icount(u64::MAX));
+        assert!(error.is_err(), "entries {at} and the one before");
+    }
+}
+
+#[test]
+fn a_cut_recording_replays_to_its_last_entry() {
+    let (_, entries, _) = record_script("hi\nyou\nq", 16, 1 << 20);
+    for length in 0..entries.len() {
+        let mut session = replay(&entries[..length], 16);
+        let status = session.advance(Icount(u64::MAX)).expect("equal");
+        assert!(status.finished);
+        assert_eq!(session.end(), None);
+    }
+}
