@@ -208,8 +208,18 @@ mod tests {
         let (mut rtc, mut bench) = (Rtc::new(), Bench::new());
         bench.clock_base_unix_nanoseconds = BASE;
         let wanted = 12_345_678_901_234_u64;
-        bench.write(&mut rtc, register::TIME_HIGH, AccessSize::Word, wanted >> 32);
-        bench.write(&mut rtc, register::TIME_LOW, AccessSize::Word, wanted & 0xffff_ffff);
+        bench.write(
+            &mut rtc,
+            register::TIME_HIGH,
+            AccessSize::Word,
+            wanted >> 32,
+        );
+        bench.write(
+            &mut rtc,
+            register::TIME_LOW,
+            AccessSize::Word,
+            wanted & 0xffff_ffff,
+        );
         bench.time = GuestTime(10);
         assert_eq!(time(&mut rtc, &mut bench), wanted + 640);
     }
@@ -220,7 +230,10 @@ mod tests {
         bench.clock_base_unix_nanoseconds = BASE;
         set_alarm(&mut rtc, &mut bench, BASE + 6401);
         assert_eq!(rtc.next_deadline(), Some(GuestTime(101)));
-        assert_eq!(bench.read(&mut rtc, register::ALARM_STATUS, AccessSize::Word), 1);
+        assert_eq!(
+            bench.read(&mut rtc, register::ALARM_STATUS, AccessSize::Word),
+            1
+        );
         rtc.tick(GuestTime(100));
         assert!(!rtc.interrupt_level());
         rtc.tick(GuestTime(101));
@@ -252,7 +265,12 @@ mod tests {
         assert_eq!(rtc.next_deadline(), Some(GuestTime(1000)));
         let ahead = BASE + 32_000;
         assert_eq!(ahead >> 32, BASE >> 32);
-        bench.write(&mut rtc, register::TIME_LOW, AccessSize::Word, ahead & 0xffff_ffff);
+        bench.write(
+            &mut rtc,
+            register::TIME_LOW,
+            AccessSize::Word,
+            ahead & 0xffff_ffff,
+        );
         assert_eq!(rtc.next_deadline(), Some(GuestTime(500)));
     }
 

@@ -321,7 +321,7 @@ impl Device for Uart {
 
     fn restore(&mut self, from: &mut StateReader<'_>) -> Result<(), StateError> {
         let mut from = from.section(*b"UART")?;
-        let mut masked = |from: &mut StateReader<'_>, mask: u8, field| match from.u8()? {
+        let masked = |from: &mut StateReader<'_>, mask: u8, field| match from.u8()? {
             value if value & !mask == 0 => Ok(value),
             _ => Err(StateError::BadValue { field }),
         };

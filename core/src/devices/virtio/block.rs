@@ -148,8 +148,7 @@ fn still_there(result: Result<(), MissingRange>) {
 impl VirtioDevice for Block {
     const SECTION: [u8; 4] = *b"VBLK";
     const DEVICE_ID: u32 = 2;
-    const FEATURES: u64 =
-        feature::SIZE_MAX | feature::SEG_MAX | feature::BLK_SIZE | feature::FLUSH;
+    const FEATURES: u64 = feature::SIZE_MAX | feature::SEG_MAX | feature::BLK_SIZE | feature::FLUSH;
     const QUEUE_COUNT: usize = 1;
 
     fn config(&self, space: &mut [u8; CONFIG_BYTES]) {

@@ -110,7 +110,12 @@ impl VirtioMmio<Console> {
     pub fn push_input(&mut self, cx: &mut DeviceContext<'_>, bytes: &[u8]) -> usize {
         let mut pushed = 0;
         let served = self.serve(|_, queues| {
-            Ok(receive(&mut queues[RECEIVE_QUEUE], cx.memory, bytes, &mut pushed)?)
+            Ok(receive(
+                &mut queues[RECEIVE_QUEUE],
+                cx.memory,
+                bytes,
+                &mut pushed,
+            )?)
         });
         debug_assert!(served.is_ok(), "a console has no image");
         pushed

@@ -6,6 +6,7 @@
 //! - [`queue`]: the split virtqueue and its descriptor chains.
 //! - [`block`], [`start`]: disks; they share [`request`] and [`overlay`] or [`start_block`].
 //! - [`console`], [`rng`]: the console and the entropy source.
+//! - [`slot`]: which of them stands in which slot of the platform.
 //!
 //! # Invariants
 //! - Rings, descriptors and buffers are read from guest memory when they are used, never before.
@@ -15,6 +16,8 @@
 
 pub mod block;
 pub mod console;
+#[cfg(test)]
+mod driver;
 pub mod mmio;
 pub mod overlay;
 pub mod queue;

@@ -82,8 +82,7 @@ impl Overlay {
                 .next()
                 .map_or(end, |(next, _)| end.min(next * BLOCK_BYTES));
             let length = (stop - at) as usize;
-            self.image
-                .read_at(at, &mut buffer[start..start + length])?;
+            self.image.read_at(at, &mut buffer[start..start + length])?;
             at = stop;
         }
         Ok(())
@@ -160,7 +159,9 @@ impl DiskContents for Overlay {
         // Every turn takes a block's bytes from the input, so a false count ends it early.
         for _ in 0..from.u64()? {
             let number = from.u64()?;
-            let is_next = blocks.last_key_value().is_none_or(|(last, _)| *last < number);
+            let is_next = blocks
+                .last_key_value()
+                .is_none_or(|(last, _)| *last < number);
             if number >= block_limit || !is_next {
                 return Err(bad("a disk block's number"));
             }

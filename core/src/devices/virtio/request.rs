@@ -1,6 +1,6 @@
 //! Block requests as they stand in a descriptor chain, VirtIO 1.2 5.2.6.
 
-use super::queue::{Chain, QueueFault, QUEUE_SIZE_MAX};
+use super::queue::{Chain, QUEUE_SIZE_MAX, QueueFault};
 use crate::memory::GuestMemory;
 
 /// Bytes of a sector, the unit of the block device's addresses.
@@ -97,12 +97,11 @@ impl Request {
         let header_bytes = chain.reader().read(memory, &mut header)?;
         let header = u128::from_le_bytes(header);
         let sector = (header >> 64) as u64;
-        let ranged = |length, operation: fn(DiskRange) -> Operation| match range(
-            sector, length, capacity,
-        ) {
-            Some(range) => operation(range),
-            None => Operation::Refuse(RequestStatus::IoError),
-        };
+        let ranged =
+            |length, operation: fn(DiskRange) -> Operation| match range(sector, length, capacity) {
+                Some(range) => operation(range),
+                None => Operation::Refuse(RequestStatus::IoError),
+            };
         let operation = if header_bytes < HEADER_BYTES {
             Operation::Refuse(RequestStatus::IoError)
         } else {

@@ -77,12 +77,17 @@ impl VirtioDevice for Rng {
 
 #[cfg(test)]
 mod tests {
+    use super::super::driver::Driver;
     use super::super::mmio::VirtioMmio;
-    use super::super::queue::tests::Driver;
     use super::*;
     use crate::devices::suite::{Bench, Case};
 
-    fn take(rng: &mut VirtioMmio<Rng>, bench: &mut Bench, driver: &mut Driver, count: u32) -> Vec<u8> {
+    fn take(
+        rng: &mut VirtioMmio<Rng>,
+        bench: &mut Bench,
+        driver: &mut Driver,
+        count: u32,
+    ) -> Vec<u8> {
         let buffer = driver.write_only(count);
         let head = driver.offer(bench, &[buffer]);
         driver.ring(rng, bench);

@@ -6,7 +6,7 @@
 
 use super::DiskContents;
 use super::mmio::{CONFIG_BYTES, Stop, VirtioDevice, VirtioMmio};
-use super::queue::{Queue, QUEUE_SIZE_MAX, QueueFault};
+use super::queue::{QUEUE_SIZE_MAX, Queue, QueueFault};
 use super::request::{
     DiskRange, HEADER_BYTES, Operation, Request, RequestStatus, SECTOR_BYTES, feature, fill_config,
 };
@@ -150,8 +150,7 @@ fn report_exit(cx: &mut DeviceContext<'_>, request: &Request) -> Result<(), Queu
 impl VirtioDevice for StartDisk {
     const SECTION: [u8; 4] = *b"VSTA";
     const DEVICE_ID: u32 = 2;
-    const FEATURES: u64 =
-        feature::SIZE_MAX | feature::SEG_MAX | feature::BLK_SIZE | feature::FLUSH;
+    const FEATURES: u64 = feature::SIZE_MAX | feature::SEG_MAX | feature::BLK_SIZE | feature::FLUSH;
     const QUEUE_COUNT: usize = 1;
 
     fn config(&self, space: &mut [u8; CONFIG_BYTES]) {
@@ -196,9 +195,7 @@ impl VirtioDevice for StartDisk {
                 field: "the start disk's waiting requests",
             });
         }
-        self.waiting = (0..count)
-            .map(|_| from.u16())
-            .collect::<Result<_, _>>()?;
+        self.waiting = (0..count).map(|_| from.u16()).collect::<Result<_, _>>()?;
         Ok(())
     }
 }

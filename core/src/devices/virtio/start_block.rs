@@ -147,8 +147,7 @@ impl Encoder {
 
 fn terminal_bytes(size: TerminalSize, interactive: bool) -> [u8; 8] {
     let flags = if interactive { TERMINAL_INTERACTIVE } else { 0 };
-    let word =
-        u64::from(size.columns) | u64::from(size.rows) << 16 | u64::from(flags) << 32;
+    let word = u64::from(size.columns) | u64::from(size.rows) << 16 | u64::from(flags) << 32;
     word.to_le_bytes()
 }
 
