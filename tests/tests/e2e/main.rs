@@ -1,0 +1,8 @@
+//! End to end: the real binary, the real guest, record, replay natively and as wasm.
+//!
+//! `cargo xtask test` builds what these tests need and says where it is.
+
+mod determinism;
+mod hostile;
+mod record_replay;
+mod support;
