@@ -117,7 +117,7 @@ pub(crate) fn execute<const REFERENCE: bool, const STEP: bool>(
             let Some(u) = ops.next() else {
                 break 'ops (pc.wrapping_add(block.byte_len.into()), start + block.count as usize);
             };
-            let u: Uop = *u;
+            let u: &Uop = u;
 
             macro_rules! x {
                 ($register:expr) => {
