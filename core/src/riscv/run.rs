@@ -97,6 +97,10 @@ impl HartWithCode {
     fn run_blocks(&mut self, p: &mut Platform) -> Exit {
         let Self { hart, code, scratch } = self;
         loop {
+            // The last block may have used the budget up: finding the next one has effects (a fault, A bits).
+            if hart.area.budget <= 0 {
+                return Exit::Recheck;
+            }
             let pc = hart.area.pc;
             let block = match code.jump(pc, hart.translations.fetch_key) {
                 Some(block) => Some(block),
