@@ -7,7 +7,7 @@
 //! # Code map
 //! - [`Header`], [`Record`] and their parts are plain data. They know nothing of the machine's crate:
 //!   the recorder converts.
-//! - [`TraceWriter`] appends records to a `Write`; [`compact`] rewrites a finished trace with few,
+//! - [`TraceWriter`] appends records to a `Write`; [`compact()`] rewrites a finished trace with few,
 //!   well compressed chunks.
 //! - [`StreamReader`] is fed bytes and hands out records as soon as their chunk has arrived.
 //! - [`TraceReader`] reads a `Read + Seek`, finds records by icount, and yields blobs and keyframes.

@@ -244,8 +244,8 @@ fn records_arrive_before_the_file_does() {
 #[test]
 fn blobs_come_back_whole() {
     let mut numbers = Numbers(3);
-    let mut large: Vec<u8> = (0..9 << 20).map(|_| numbers.next() as u8).collect();
-    large.extend_from_slice(&[0; 3 << 20]);
+    let mut large: Vec<u8> = (0..3 << 19).map(|_| numbers.next() as u8).collect();
+    large.extend_from_slice(&[0; 8 << 20]);
     let mut writer = TraceWriter::create(Vec::new(), &header(), Compression::Live).unwrap();
     let exact = vec![7; limits::MAX_BLOB_PIECE_BYTES as usize];
     let contents = [&large[..], b"small", b"", &exact];

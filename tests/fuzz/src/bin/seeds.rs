@@ -1,0 +1,134 @@
+//! Writes a small seed corpus for each fuzz target: `seeds DIRECTORY` makes `DIRECTORY/TARGET/…`.
+
+use reprise_fuzz::forge;
+use reprise_traces::{
+    BlobHash, BootKind, Completeness, Compression, Config, ConsolePort, EndReason, Event, Header,
+    HeaderAnnotation, ImageReference, ImageRole, Input, PAGE_BYTES, Record, Start, StartFile,
+    TerminalSize, TraceError, TraceReader, TraceWriter,
+};
+use std::error::Error;
+use std::io::Cursor;
+use std::path::Path;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let directory = (std::env::args_os().nth(1))
+        .ok_or("name the directory to write the seeds into, as in `seeds corpus`")?;
+    write_traces(&Path::new(&directory).join("trace_reader"))
+}
+
+fn write_traces(directory: &Path) -> Result<(), Box<dyn Error>> {
+    std::fs::create_dir_all(directory)?;
+    for (number, records_per_chunk) in [1, 3, 100].into_iter().enumerate() {
+        let trace = trace(records_per_chunk)?;
+        let script = forge::script_of(&trace).ok_or("a seed has no script")?;
+        // The built file is a whole trace, so that the fuzzer starts from what readers accept.
+        let built = TraceReader::open(Cursor::new(forge::build(&script)))?;
+        assert_eq!(built.completeness(), Completeness::Complete);
+        std::fs::write(directory.join(format!("trace-{number}")), &trace)?;
+        std::fs::write(directory.join(format!("script-{number}")), &script)?;
+    }
+    Ok(())
+}
+
+/// A trace with a bit of everything, and positions so close that a script can express them.
+fn trace(records_per_chunk: usize) -> Result<Vec<u8>, TraceError> {
+    let terminal = TerminalSize {
+        columns: 80,
+        rows: 24,
+    };
+    let header = Header {
+        machine_version: 1,
+        config: Config {
+            boot: BootKind::Linux,
+            ram_bytes: 256 << 20,
+            hart_count: 1,
+            time_shift: 6,
+            seed: [1; 32],
+            jitter_ticks_max: 3000,
+            command_line: b"console=hvc0".to_vec(),
+            terminal,
+        },
+        images: vec![ImageReference {
+            role: ImageRole::Kernel,
+            hash: BlobHash([2; 32]),
+            bytes_len: 1234,
+            name: "Image".into(),
+            places: vec!["Image".into()],
+        }],
+        creator: "seeds".into(),
+        recorded_at_unix_seconds: Some(1),
+        other: vec![HeaderAnnotation {
+            tag: 0xf0,
+            payload: vec![1, 2, 3],
+        }],
+    };
+    let mut writer = TraceWriter::create(Vec::new(), &header, Compression::Live)?;
+    let content = writer.add_blob(b"hello")?;
+    let event = |icount, input| {
+        Record::Event(Event {
+            icount,
+            skip: icount,
+            input,
+        })
+    };
+    let start = Start {
+        command: vec![b"ls".to_vec(), b"-l".to_vec()],
+        environment: vec![(b"TERM".to_vec(), b"dumb".to_vec())],
+        working_directory: b"/".to_vec(),
+        clock_unix_nanoseconds: 1_800_000_000_000_000_000,
+        seed: [3; 32],
+        interactive: true,
+        terminal,
+        files: vec![StartFile {
+            path: b"/a".to_vec(),
+            mode: 0o644,
+            content,
+        }],
+    };
+    let records = [
+        event(1, Input::Start(Box::new(start))),
+        event(
+            3,
+            Input::ConsoleInput {
+                port: ConsolePort(1),
+                bytes: b"ls\r".to_vec(),
+            },
+        ),
+        event(4, Input::ConsoleSize(terminal)),
+        Record::StateHash {
+            icount: 4,
+            components: vec![1, 2, 3, 4, 5],
+        },
+        Record::Annotation {
+            icount: 5,
+            key: "note".into(),
+            value: b"value".to_vec(),
+        },
+        Record::Mark {
+            icount: 6,
+            name: "here".into(),
+        },
+        Record::Other {
+            icount: 6,
+            tag: 0xee,
+            payload: vec![9],
+        },
+        event(7, Input::PowerOff),
+        Record::End {
+            icount: 8,
+            reason: EndReason::PowerOff,
+            exit_status: Some(-1),
+        },
+    ];
+    for (number, record) in records.iter().enumerate() {
+        if number == 4 {
+            let pages = [[1; PAGE_BYTES], [2; PAGE_BYTES]];
+            writer.push_keyframe(4, b"state", (0..).map(|page| page * 2).zip(&pages))?;
+        }
+        writer.push(record)?;
+        if number % records_per_chunk == 0 {
+            writer.flush_chunk()?;
+        }
+    }
+    Ok(writer.finish()?.0)
+}
