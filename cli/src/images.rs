@@ -51,7 +51,10 @@ impl ImageSource for FileImage {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), MissingRange> {
-        let in_file = self.byte_len.saturating_sub(offset).min(buffer.len() as u64) as usize;
+        let in_file = self
+            .byte_len
+            .saturating_sub(offset)
+            .min(buffer.len() as u64) as usize;
         let (from_file, beyond) = buffer.split_at_mut(in_file);
         beyond.fill(0);
         self.file

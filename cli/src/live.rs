@@ -114,7 +114,9 @@ where
         }
         timeout = match status.idle {
             None => Some(Duration::ZERO),
-            Some(idle) if idle.waits_forever && !console.is_open() => break EndReason::WaitsForever,
+            Some(idle) if idle.waits_forever && !console.is_open() => {
+                break EndReason::WaitsForever;
+            }
             Some(idle) => idle.wake_at.map(|at| at.saturating_sub(began.elapsed())),
         };
     };

@@ -45,7 +45,10 @@ impl Plan {
     pub(crate) fn new(args: &GuestArgs) -> anyhow::Result<Self> {
         let ram_bytes = args.ram << 20;
         if args.ram % 2 != 0 {
-            bail!("--ram {} is not even: RAM comes in steps of 2 MiB", args.ram);
+            bail!(
+                "--ram {} is not even: RAM comes in steps of 2 MiB",
+                args.ram
+            );
         }
         check_ram(ram_bytes)?;
         if ram_bytes > BROWSER_RAM_BYTES_MAX && !args.quiet {
@@ -65,12 +68,16 @@ impl Plan {
         }
         let script = match &args.input {
             None => None,
-            Some(path) => Some(
-                fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?,
-            ),
+            Some(path) => {
+                Some(fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?)
+            }
         };
         let is_interactive = script.is_none() && io::stdin().is_terminal();
-        let terminal = if is_interactive { terminal::size() } else { None };
+        let terminal = if is_interactive {
+            terminal::size()
+        } else {
+            None
+        };
         Ok(Self {
             guest,
             images,

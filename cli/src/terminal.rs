@@ -58,10 +58,7 @@ impl Drop for RawTerminal {
 }
 
 fn give_back() {
-    let saved = SAVED
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .take();
+    let saved = SAVED.lock().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(saved) = saved {
         // The terminal may be gone (SIGHUP); there is nobody left to tell.
         let _ = termios::tcsetattr(io::stdin(), OptionalActions::Now, &saved);

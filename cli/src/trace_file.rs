@@ -118,7 +118,6 @@ impl TraceFile {
 }
 
 fn open_reader(path: &Path) -> anyhow::Result<FileReader> {
-    let file = File::open(path)
-        .with_context(|| format!("{} cannot be read", path.display()))?;
+    let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
     TraceReader::open(BufReader::new(file)).with_context(|| path.display().to_string())
 }

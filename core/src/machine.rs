@@ -207,7 +207,6 @@ pub enum MachineError {
     BadSnapshot(#[from] StateError),
 }
 
-
 /// Size of RAM must be a multiple of this.
 const RAM_GRANULARITY: u64 = 2 << 20;
 const RAM_BYTES_MIN: u64 = 4 << 20;
@@ -232,9 +231,18 @@ impl Machine {
     ///
     /// # Errors
     /// [`MachineError::BadConfig`] and [`MachineError::BadImage`].
-    pub fn new(config: MachineConfig, images: MachineImages, arena: Option<Arena>) -> Result<Self, MachineError> {
+    pub fn new(
+        config: MachineConfig,
+        images: MachineImages,
+        arena: Option<Arena>,
+    ) -> Result<Self, MachineError> {
         check_config(&config)?;
-        let too_large = || MachineError::BadConfig(format!("RAM of {} bytes is beyond this host", config.ram_bytes));
+        let too_large = || {
+            MachineError::BadConfig(format!(
+                "RAM of {} bytes is beyond this host",
+                config.ram_bytes
+            ))
+        };
         let ram_bytes = usize::try_from(config.ram_bytes).map_err(|_| too_large())?;
         let arena = arena.unwrap_or_else(|| Arena::allocate(config.cpu_count, ram_bytes));
         let (cells, ram) = arena.split(config.cpu_count, ram_bytes);
@@ -271,12 +279,27 @@ impl Machine {
             let kernel = images.kernel.as_deref().ok_or_else(missing)?;
             match config.boot {
                 BootKind::Linux => {
-                    boot::load_linux(&mut hart.hart, &mut platform, &config, kernel, images.initrd.as_deref())?;
+                    boot::load_linux(
+                        &mut hart.hart,
+                        &mut platform,
+                        &config,
+                        kernel,
+                        images.initrd.as_deref(),
+                    )?;
                 }
-                BootKind::BareElf => symbols = boot::load_bare(&mut hart.hart, &mut platform, &config, kernel)?,
+                BootKind::BareElf => {
+                    symbols = boot::load_bare(&mut hart.hart, &mut platform, &config, kernel)?
+                }
             }
         }
-        Ok(Self { config, harts, platform, icount: 0, engine: Engine::default(), symbols })
+        Ok(Self {
+            config,
+            harts,
+            platform,
+            icount: 0,
+            engine: Engine::default(),
+            symbols,
+        })
     }
 
     /// The configuration.
@@ -334,7 +357,9 @@ impl Machine {
         let hart = &mut self.harts[0];
         match hart.run(&mut self.platform, &mut self.icount, limit.0, self.engine) {
             HartExit::Limit => RunExit::Limit,
-            HartExit::Parked => RunExit::Idle { deadline: self.idle_deadline() },
+            HartExit::Parked => RunExit::Idle {
+                deadline: self.idle_deadline(),
+            },
             HartExit::Halted => match self.platform.halted {
                 Some(reason) => RunExit::Halted(reason),
                 None => RunExit::Limit,
@@ -345,8 +370,14 @@ impl Machine {
 
     /// The next time at which a timer can wake a parked hart.
     fn idle_deadline(&self) -> Option<GuestTime> {
-        let timers = self.harts.iter().filter_map(|hart| hart.hart.next_waking_timer(&self.platform, self.icount));
-        timers.chain(self.platform.next_deadline()).min().map(GuestTime)
+        let timers = self
+            .harts
+            .iter()
+            .filter_map(|hart| hart.hart.next_waking_timer(&self.platform, self.icount));
+        timers
+            .chain(self.platform.next_deadline())
+            .min()
+            .map(GuestTime)
     }
 
     fn is_idle(&self) -> bool {
@@ -357,7 +388,10 @@ impl Machine {
     }
 
     fn bad_event(&self, reason: &'static str) -> MachineError {
-        MachineError::BadEvent { icount: self.icount(), reason }
+        MachineError::BadEvent {
+            icount: self.icount(),
+            reason,
+        }
     }
 
     fn count_step(&mut self) {
@@ -382,28 +416,48 @@ impl Machine {
         }
         let icount = self.icount();
         if let InputEvent::Start(start) = event {
-            let elapsed = self.time().0.wrapping_mul(crate::types::NANOSECONDS_PER_TICK);
+            let elapsed = self
+                .time()
+                .0
+                .wrapping_mul(crate::types::NANOSECONDS_PER_TICK);
             let p = &mut self.platform;
             let mut cx = context!(p, icount);
-            if !p.virtio.iter_mut().any(|slot| slot.deliver_start(&mut cx, start)) {
+            if !p
+                .virtio
+                .iter_mut()
+                .any(|slot| slot.deliver_start(&mut cx, start))
+            {
                 return Err(self.bad_event("the guest was started already, or has no start disk"));
             }
-            self.platform.clock_base_unix_nanoseconds = start.clock_unix_nanoseconds.wrapping_sub(elapsed);
+            self.platform.clock_base_unix_nanoseconds =
+                start.clock_unix_nanoseconds.wrapping_sub(elapsed);
         }
         let p = &mut self.platform;
         let mut cx = context!(p, icount);
         match event {
             InputEvent::Start(start) => {
-                p.virtio.iter_mut().for_each(|slot| slot.set_terminal(start.terminal));
+                p.virtio
+                    .iter_mut()
+                    .for_each(|slot| slot.set_terminal(start.terminal));
             }
-            InputEvent::ConsoleInput { port: ConsolePort::Uart, bytes } => {
+            InputEvent::ConsoleInput {
+                port: ConsolePort::Uart,
+                bytes,
+            } => {
                 p.uart.push_input(bytes);
             }
-            InputEvent::ConsoleInput { port: ConsolePort::Virtio, bytes } => {
-                p.virtio.iter_mut().for_each(|slot| slot.push_input(&mut cx, bytes));
+            InputEvent::ConsoleInput {
+                port: ConsolePort::Virtio,
+                bytes,
+            } => {
+                p.virtio
+                    .iter_mut()
+                    .for_each(|slot| slot.push_input(&mut cx, bytes));
             }
             InputEvent::ConsoleSize(size) => {
-                p.virtio.iter_mut().for_each(|slot| slot.set_terminal(*size));
+                p.virtio
+                    .iter_mut()
+                    .for_each(|slot| slot.set_terminal(*size));
             }
             InputEvent::PowerOff => p.halted = Some(HaltReason::PowerOff),
         }
@@ -424,7 +478,9 @@ impl Machine {
         }
         let beyond_deadline = self.idle_deadline().is_some_and(|deadline| to > deadline);
         if to < self.time() || to.0 > TIME_MAX || beyond_deadline {
-            return Err(self.bad_event("time may jump only to the next deadline, not back or beyond"));
+            return Err(
+                self.bad_event("time may jump only to the next deadline, not back or beyond")
+            );
         }
         self.count_step();
         let now = self.platform.time_at(self.icount);
@@ -437,9 +493,12 @@ impl Machine {
     pub fn console_room(&self, port: ConsolePort) -> usize {
         match port {
             ConsolePort::Uart => self.platform.uart.input_room(),
-            ConsolePort::Virtio => {
-                self.platform.virtio.iter().map(|slot| slot.input_room(&self.platform.memory)).sum()
-            }
+            ConsolePort::Virtio => self
+                .platform
+                .virtio
+                .iter()
+                .map(|slot| slot.input_room(&self.platform.memory))
+                .sum(),
         }
     }
 
@@ -506,7 +565,8 @@ impl Machine {
             cpus: hash_of(&|to| self.save_cpus(to)),
             devices: hash_of(&|to| self.save_devices(to)),
             disks: self.platform.virtio.iter().fold(0, |sum, slot| {
-                sum.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(slot.contents_hash())
+                sum.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                    .wrapping_add(slot.contents_hash())
             }),
             output: hash_of(&|to| self.platform.outputs.save(to)),
         }
@@ -517,7 +577,10 @@ impl Machine {
         let mut to = StateWriter::new();
         self.save_cpus(&mut to);
         self.save_devices(&mut to);
-        self.platform.virtio.iter().for_each(|slot| slot.save_contents(&mut to));
+        self.platform
+            .virtio
+            .iter()
+            .for_each(|slot| slot.save_contents(&mut to));
         self.platform.outputs.save(&mut to);
         Snapshot {
             state: to.into_bytes().into(),
@@ -536,7 +599,10 @@ impl Machine {
         let mut from = StateReader::new(&snapshot.state);
         let mut mach = from.section(*b"MACH")?;
         if mach.u64()? != config_fingerprint(&self.config) {
-            return Err(StateError::BadValue { field: "machine configuration" }.into());
+            return Err(StateError::BadValue {
+                field: "machine configuration",
+            }
+            .into());
         }
         let p = &mut self.platform;
         self.icount = mach.u64()?;
@@ -550,7 +616,11 @@ impl Machine {
                 1 => HaltReason::Reboot,
                 2 => HaltReason::Failure(value as u32),
                 3 => HaltReason::ToHost(value),
-                _ => return Err(StateError::BadValue { field: "halt reason" }),
+                _ => {
+                    return Err(StateError::BadValue {
+                        field: "halt reason",
+                    });
+                }
             })
         })?;
         // The reservations that harts restore next must not be ended by restoring RAM.
@@ -573,7 +643,10 @@ impl Machine {
         p.outputs.restore(&mut from)?;
         for hart in &self.harts {
             if hart.hart.steps_not_retired > self.icount {
-                return Err(StateError::BadValue { field: "retired instructions" }.into());
+                return Err(StateError::BadValue {
+                    field: "retired instructions",
+                }
+                .into());
             }
         }
         Ok(())
@@ -585,7 +658,9 @@ impl Machine {
     /// When there is no such CPU.
     #[must_use]
     pub fn registers(&self, cpu: crate::types::CpuId) -> Vec<(String, u64)> {
-        self.harts[cpu.0 as usize].hart.named_registers(&self.platform)
+        self.harts[cpu.0 as usize]
+            .hart
+            .named_registers(&self.platform)
     }
 
     /// Flips one bit of RAM outside the rules of the machine, for tests that must see a divergence.
@@ -595,8 +670,14 @@ impl Machine {
     pub fn inject_fault(&mut self, address: GuestPhysAddr, bit: u8) -> Result<(), MachineError> {
         let mut byte = [0];
         let outside = |error: crate::memory::OutsideRam| MachineError::BadConfig(error.to_string());
-        self.platform.memory.read(address, &mut byte).map_err(outside)?;
-        self.platform.memory.write_by_cpu(address, &[byte[0] ^ 1 << (bit & 7)]).map_err(outside)?;
+        self.platform
+            .memory
+            .read(address, &mut byte)
+            .map_err(outside)?;
+        self.platform
+            .memory
+            .write_by_cpu(address, &[byte[0] ^ 1 << (bit & 7)])
+            .map_err(outside)?;
         self.settle();
         Ok(())
     }
@@ -608,7 +689,9 @@ fn check_config(config: &MachineConfig) -> Result<(), MachineError> {
         BootKind::Linux => RAM_BYTES_MIN_LINUX,
         BootKind::BareElf => RAM_BYTES_MIN,
     };
-    if !(min..=RAM_BYTES_MAX).contains(&config.ram_bytes) || !config.ram_bytes.is_multiple_of(RAM_GRANULARITY) {
+    if !(min..=RAM_BYTES_MAX).contains(&config.ram_bytes)
+        || !config.ram_bytes.is_multiple_of(RAM_GRANULARITY)
+    {
         return bad(format!(
             "RAM of {} bytes is not possible; choose a multiple of 2 MiB from {} MiB to {} MiB",
             config.ram_bytes,
@@ -617,10 +700,16 @@ fn check_config(config: &MachineConfig) -> Result<(), MachineError> {
         ));
     }
     if config.cpu_count != 1 {
-        return bad(format!("{} CPUs are not possible; this version has one", config.cpu_count));
+        return bad(format!(
+            "{} CPUs are not possible; this version has one",
+            config.cpu_count
+        ));
     }
     if config.time_shift > 20 {
-        return bad(format!("a time shift of {} is not possible; choose 0 to 20", config.time_shift));
+        return bad(format!(
+            "a time shift of {} is not possible; choose 0 to 20",
+            config.time_shift
+        ));
     }
     if config.command_line.contains(&0) {
         return bad("the kernel command line contains a NUL byte".into());

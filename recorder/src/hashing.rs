@@ -36,7 +36,9 @@ impl HashSchedule {
     /// The position beyond which the machine must not run without a hash.
     #[must_use]
     pub fn due(&self) -> Icount {
-        self.last.unwrap_or(self.base).after(HASH_INTERVAL_STEPS_MAX)
+        self.last
+            .unwrap_or(self.base)
+            .after(HASH_INTERVAL_STEPS_MAX)
     }
 
     /// Whether the state at `now` has been hashed.
@@ -77,9 +79,6 @@ mod tests {
         assert!(schedule.is_live_due(Icount(20_000_000), second(1)));
         schedule.hashed(Icount(20_000_000));
         assert!(!schedule.is_live_due(Icount(20_100_000), second(2)));
-        assert_eq!(
-            schedule.due(),
-            Icount(20_000_000 + HASH_INTERVAL_STEPS_MAX)
-        );
+        assert_eq!(schedule.due(), Icount(20_000_000 + HASH_INTERVAL_STEPS_MAX));
     }
 }

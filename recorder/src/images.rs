@@ -278,7 +278,10 @@ mod tests {
             .err()
             .expect("missing");
         let text = error.to_string();
-        assert!(text.contains("`Image`") && text.contains("--images"), "{text}");
+        assert!(
+            text.contains("`Image`") && text.contains("--images"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -46,7 +46,9 @@ pub enum ReplayError<E> {
         error: PlayError,
     },
     /// The end is not what was recorded.
-    #[error("the replay diverged at its end, icount {icount}: it {found}, the recording {expected}")]
+    #[error(
+        "the replay diverged at its end, icount {icount}: it {found}, the recording {expected}"
+    )]
     OtherEnd {
         /// Position of the end.
         icount: Icount,

@@ -19,7 +19,9 @@ pub enum ReadError {
     #[error(transparent)]
     Trace(#[from] TraceError),
     /// An input names a console that the machine does not have.
-    #[error("the trace types into console {port} at icount {icount}, which this machine lacks: open it with a newer build")]
+    #[error(
+        "the trace types into console {port} at icount {icount}, which this machine lacks: open it with a newer build"
+    )]
     UnknownPort {
         /// Position.
         icount: Icount,
@@ -27,7 +29,9 @@ pub enum ReadError {
         port: u8,
     },
     /// A state hash has other components than the machine's.
-    #[error("the state hash at icount {icount} has {count} components where this machine has 5: open it with the build that recorded it")]
+    #[error(
+        "the state hash at icount {icount} has {count} components where this machine has 5: open it with the build that recorded it"
+    )]
     OtherHash {
         /// Position.
         icount: Icount,
@@ -35,13 +39,17 @@ pub enum ReadError {
         count: usize,
     },
     /// The end has a reason that the machine does not know.
-    #[error("the trace ends at icount {icount} for a reason that this build does not know: open it with a newer build")]
+    #[error(
+        "the trace ends at icount {icount} for a reason that this build does not know: open it with a newer build"
+    )]
     UnknownEnd {
         /// Position.
         icount: Icount,
     },
     /// A file of the start could not be had.
-    #[error("the files given to the guest are larger than {0} bytes together: nothing that `reprise record` writes is")]
+    #[error(
+        "the files given to the guest are larger than {0} bytes together: nothing that `reprise record` writes is"
+    )]
     FilesTooLarge(u64),
 }
 

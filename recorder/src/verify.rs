@@ -404,10 +404,8 @@ impl<'a, R: Recording> Pass<'a, R> {
         progress.compared(self.number, icount);
         self.comparison_count += 1;
         let right = self.right.as_mut()?;
-        let components = differing_components(
-            &self.left.machine.state_hash(),
-            &right.machine.state_hash(),
-        );
+        let components =
+            differing_components(&self.left.machine.state_hash(), &right.machine.state_hash());
         right.machine.take_outputs();
         if components.is_empty() && self.lost.is_none() {
             self.good = self.good.max(icount);

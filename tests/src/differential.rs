@@ -12,7 +12,9 @@ use crate::elf::{Permission, Segment, executable};
 use crate::encode::{address, constant, i, j, r, s};
 use crate::random::Random;
 use crate::sequence::{Atom, BASES, Inputs, SCRATCH_BYTES, Sequencer, assemble};
-use reprise_core::machine::{BootKind, Engine, HaltReason, Machine, MachineConfig, MachineImages, RunExit};
+use reprise_core::machine::{
+    BootKind, Engine, HaltReason, Machine, MachineConfig, MachineImages, RunExit,
+};
 use reprise_core::riscv::disasm::disassemble;
 use reprise_core::riscv::isa::Op;
 use reprise_core::types::{CpuId, GuestPhysAddr, Icount};
@@ -63,7 +65,10 @@ impl Case {
     /// A random case.
     pub fn random(random: &mut Random, sequencer: &Sequencer, atom_count: usize) -> Self {
         let inputs = Inputs::random(random);
-        Self { atoms: sequencer.sequence(random, atom_count), inputs }
+        Self {
+            atoms: sequencer.sequence(random, atom_count),
+            inputs,
+        }
     }
 }
 
@@ -98,7 +103,9 @@ impl Assembler {
     }
 
     fn constant(&mut self, register: u32, value: i32) {
-        constant(register, value).into_iter().for_each(|word| self.word(word));
+        constant(register, value)
+            .into_iter()
+            .for_each(|word| self.word(word));
     }
 }
 
@@ -131,12 +138,22 @@ impl Program {
         let mut code_ranges = Vec::new();
         for (number, case) in cases.iter().enumerate() {
             let case_results = RESULTS + number as u64 * CASE_BYTES;
-            load_registers(&mut a, INPUTS + inputs.len() as u64, case_results + REGISTER_BYTES);
+            load_registers(
+                &mut a,
+                INPUTS + inputs.len() as u64,
+                case_results + REGISTER_BYTES,
+            );
             let from = a.here();
             a.code.extend_from_slice(&assemble(&case.atoms));
             code_ranges.push(from..a.here());
             store_registers(&mut a, case_results);
-            for register in case.inputs.x.iter().chain(&case.inputs.f).chain([&case.inputs.fcsr]) {
+            for register in case
+                .inputs
+                .x
+                .iter()
+                .chain(&case.inputs.f)
+                .chain([&case.inputs.fcsr])
+            {
                 inputs.extend_from_slice(&register.to_le_bytes());
             }
             results.resize(results.len() + REGISTER_BYTES as usize, 0);
@@ -150,12 +167,27 @@ impl Program {
             a.word(i(Op::Addi, A7, ZERO, number));
             a.word(r(Op::Ecall, 0, 0, 0));
         }
-        assert!(a.here() < INPUTS && INPUTS + inputs.len() as u64 <= RESULTS, "too many cases for one program");
+        assert!(
+            a.here() < INPUTS && INPUTS + inputs.len() as u64 <= RESULTS,
+            "too many cases for one program"
+        );
         let result_bytes = results.len();
         let segments = [
-            Segment { address: CODE, bytes: a.code, permission: Permission::Code },
-            Segment { address: INPUTS, bytes: inputs, permission: Permission::Data },
-            Segment { address: RESULTS, bytes: results, permission: Permission::Data },
+            Segment {
+                address: CODE,
+                bytes: a.code,
+                permission: Permission::Code,
+            },
+            Segment {
+                address: INPUTS,
+                bytes: inputs,
+                permission: Permission::Data,
+            },
+            Segment {
+                address: RESULTS,
+                bytes: results,
+                permission: Permission::Data,
+            },
         ];
         Self {
             user: executable(user_entry, &segments),
@@ -168,8 +200,15 @@ impl Program {
     /// This machine, with the program loaded.
     #[must_use]
     pub fn machine(&self, engine: Engine) -> Machine {
-        let config = MachineConfig { ram_bytes: 32 << 20, boot: BootKind::BareElf, ..MachineConfig::default() };
-        let images = MachineImages { kernel: Some(self.bare.as_slice().into()), ..MachineImages::default() };
+        let config = MachineConfig {
+            ram_bytes: 32 << 20,
+            boot: BootKind::BareElf,
+            ..MachineConfig::default()
+        };
+        let images = MachineImages {
+            kernel: Some(self.bare.as_slice().into()),
+            ..MachineImages::default()
+        };
         let mut machine = Machine::new(config, images, None).expect("a program that fits");
         machine.set_engine(engine);
         machine
@@ -184,11 +223,20 @@ impl Program {
         let exit = machine.run(Icount(STEPS_MAX));
         if exit != RunExit::Halted(HaltReason::PowerOff) {
             let registers = machine.registers(CpuId(0));
-            let value = |name| registers.iter().find(|(register, _)| register == name).map_or(0, |(_, value)| *value);
+            let value = |name| {
+                registers
+                    .iter()
+                    .find(|(register, _)| register == name)
+                    .map_or(0, |(_, value)| *value)
+            };
             let (cause, pc, tval) = (value("mcause"), value("mepc"), value("mtval"));
-            return Err(format!("this machine stopped: {exit:?}, mcause {cause}, mepc {pc:#x}, mtval {tval:#x}"));
+            return Err(format!(
+                "this machine stopped: {exit:?}, mcause {cause}, mepc {pc:#x}, mtval {tval:#x}"
+            ));
         }
-        let results = machine.memory().slice(GuestPhysAddr(RESULTS), self.result_bytes as u64);
+        let results = machine
+            .memory()
+            .slice(GuestPhysAddr(RESULTS), self.result_bytes as u64);
         Ok(results.expect("results lie in RAM").to_vec())
     }
 
@@ -203,15 +251,29 @@ impl Program {
         let path = folder.join("program");
         std::fs::write(&path, &self.user).expect("the temporary folder can be written");
         make_executable(&path);
-        let output = Command::new(QEMU).args(["-cpu", QEMU_CPU]).arg(&path).output().unwrap_or_else(|error| {
-            panic!("{QEMU} cannot be run ({error}); install it, on Debian as the package qemu-user");
-        });
+        let output = Command::new(QEMU)
+            .args(["-cpu", QEMU_CPU])
+            .arg(&path)
+            .output()
+            .unwrap_or_else(|error| {
+                panic!(
+                    "{QEMU} cannot be run ({error}); install it, on Debian as the package qemu-user"
+                );
+            });
         if !output.status.success() {
             let said = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("{QEMU} ended with {}: {}", output.status, said.trim()));
+            return Err(format!(
+                "{QEMU} ended with {}: {}",
+                output.status,
+                said.trim()
+            ));
         }
         if output.stdout.len() != self.result_bytes {
-            return Err(format!("{QEMU} gave {} bytes of {}", output.stdout.len(), self.result_bytes));
+            return Err(format!(
+                "{QEMU} gave {} bytes of {}",
+                output.stdout.len(),
+                self.result_bytes
+            ));
         }
         Ok(output.stdout)
     }
@@ -261,17 +323,28 @@ pub fn compare(cases: &[Case], engine: Engine, folder: &Path) -> Option<(usize, 
     let program = Program::new(cases);
     match (program.run_here(engine), program.run_in_qemu(folder)) {
         (Ok(ours), Ok(theirs)) => {
-            let chunks = ours.chunks(CASE_BYTES as usize).zip(theirs.chunks(CASE_BYTES as usize));
-            let (number, (ours, theirs)) = chunks.enumerate().find(|(_, (ours, theirs))| ours != theirs)?;
+            let chunks = ours
+                .chunks(CASE_BYTES as usize)
+                .zip(theirs.chunks(CASE_BYTES as usize));
+            let (number, (ours, theirs)) = chunks
+                .enumerate()
+                .find(|(_, (ours, theirs))| ours != theirs)?;
             Some((number, differences(ours, theirs)))
         }
         (ours, theirs) => {
-            let said = [ours.err(), theirs.err()].into_iter().flatten().collect::<Vec<_>>().join("; ");
+            let said = [ours.err(), theirs.err()]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join("; ");
             if cases.len() == 1 {
                 return Some((0, said));
             }
             let alone = |case: &Case| compare(std::slice::from_ref(case), engine, folder);
-            let found = cases.iter().enumerate().find_map(|(number, case)| Some((number, alone(case)?.1)));
+            let found = cases
+                .iter()
+                .enumerate()
+                .find_map(|(number, case)| Some((number, alone(case)?.1)));
             Some(found.unwrap_or((0, format!("{said} (but no case fails alone)"))))
         }
     }
@@ -280,7 +353,12 @@ pub fn compare(cases: &[Case], engine: Engine, folder: &Path) -> Option<(usize, 
 fn differences(ours: &[u8], theirs: &[u8]) -> String {
     let mut text = String::new();
     let words = |bytes: &[u8]| -> Vec<u64> {
-        bytes.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect()
+        bytes
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .map(|word| u64::from_le_bytes(*word))
+            .collect()
     };
     for (number, (ours, theirs)) in words(ours).into_iter().zip(words(theirs)).enumerate() {
         if ours == theirs {
@@ -302,7 +380,8 @@ fn differences(ours: &[u8], theirs: &[u8]) -> String {
 /// Returns it with how it fails.
 #[must_use]
 pub fn minimise(mut case: Case, engine: Engine, folder: &Path) -> (Case, String) {
-    let fails = |case: &Case| compare(std::slice::from_ref(case), engine, folder).map(|(_, how)| how);
+    let fails =
+        |case: &Case| compare(std::slice::from_ref(case), engine, folder).map(|(_, how)| how);
     let Some(mut how) = fails(&case) else {
         return (case, "the case does not fail alone".into());
     };
@@ -311,7 +390,9 @@ pub fn minimise(mut case: Case, engine: Engine, folder: &Path) -> (Case, String)
         for from in (0..case.atoms.len()).step_by(group) {
             let mut smaller = case.clone();
             let to = (from + group).min(case.atoms.len());
-            smaller.atoms[from..to].iter_mut().for_each(|atom| atom.enabled = false);
+            smaller.atoms[from..to]
+                .iter_mut()
+                .for_each(|atom| atom.enabled = false);
             if smaller.atoms != case.atoms
                 && let Some(now) = fails(&smaller)
             {

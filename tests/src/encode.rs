@@ -45,7 +45,10 @@ pub const fn b(op: Op, rs1: Register, rs2: Register, offset: i32) -> u32 {
 #[must_use]
 pub const fn b_immediate(offset: i32) -> u32 {
     let offset = offset as u32;
-    (offset >> 11 & 1) << 7 | (offset >> 1 & 0xf) << 8 | (offset >> 5 & 0x3f) << 25 | (offset >> 12 & 1) << 31
+    (offset >> 11 & 1) << 7
+        | (offset >> 1 & 0xf) << 8
+        | (offset >> 5 & 0x3f) << 25
+        | (offset >> 12 & 1) << 31
 }
 
 /// `lui` or `auipc`: `imm` is the upper 20 bits.
@@ -64,7 +67,10 @@ pub const fn j(op: Op, rd: Register, offset: i32) -> u32 {
 #[must_use]
 pub const fn j_immediate(offset: i32) -> u32 {
     let offset = offset as u32;
-    (offset >> 12 & 0xff) << 12 | (offset >> 11 & 1) << 20 | (offset >> 1 & 0x3ff) << 21 | (offset >> 20 & 1) << 31
+    (offset >> 12 & 0xff) << 12
+        | (offset >> 11 & 1) << 20
+        | (offset >> 1 & 0x3ff) << 21
+        | (offset >> 20 & 1) << 31
 }
 
 /// The bits of the offset of `c.beqz` and `c.bnez`, -256 to 254.
@@ -94,7 +100,10 @@ pub fn c_addi16sp(imm: i32) -> u16 {
 pub const fn address(rd: Register, target: u64, pc: u64) -> [u32; 2] {
     let distance = target.wrapping_sub(pc) as u32;
     let high = distance.wrapping_add(0x800) >> 12;
-    [u(Op::Auipc, rd, high), i(Op::Addi, rd, rd, distance as i32 & 0xfff)]
+    [
+        u(Op::Auipc, rd, high),
+        i(Op::Addi, rd, rd, distance as i32 & 0xfff),
+    ]
 }
 
 /// `rd = value`, sign-extended from 32 bits: two instructions.
@@ -119,13 +128,25 @@ mod tests {
         for offset in (-2048..2048).step_by(2) {
             let parcel = 0xa001 | cj_immediate(offset);
             assert_eq!(decode(parcel.into()).map(|inst| inst.imm), Some(offset));
-            assert_eq!(decode(b(Op::Bne, 1, 2, offset)).map(|inst| inst.imm), Some(offset));
-            assert_eq!(decode(j(Op::Jal, 1, offset * 500)).map(|inst| inst.imm), Some(offset * 500));
-            assert_eq!(decode(s(Op::Sd, 1, 2, offset)).map(|inst| inst.imm), Some(offset));
+            assert_eq!(
+                decode(b(Op::Bne, 1, 2, offset)).map(|inst| inst.imm),
+                Some(offset)
+            );
+            assert_eq!(
+                decode(j(Op::Jal, 1, offset * 500)).map(|inst| inst.imm),
+                Some(offset * 500)
+            );
+            assert_eq!(
+                decode(s(Op::Sd, 1, 2, offset)).map(|inst| inst.imm),
+                Some(offset)
+            );
         }
         for imm in (-512..512).step_by(16).filter(|imm| *imm != 0) {
             let inst = decode(c_addi16sp(imm).into()).expect("legal");
-            assert_eq!((inst.op, inst.rd, inst.rs1, inst.imm), (Op::Addi, 2, 2, imm));
+            assert_eq!(
+                (inst.op, inst.rd, inst.rs1, inst.imm),
+                (Op::Addi, 2, 2, imm)
+            );
         }
     }
 }

@@ -70,7 +70,11 @@ pub fn assemble(atoms: &[Atom]) -> Vec<u8> {
     for atom in atoms {
         starts.push(at);
         if atom.enabled {
-            at += atom.pieces.iter().map(|piece| piece.byte_len()).sum::<u64>();
+            at += atom
+                .pieces
+                .iter()
+                .map(|piece| piece.byte_len())
+                .sum::<u64>();
         }
     }
     starts.push(at);
@@ -86,7 +90,9 @@ pub fn assemble(atoms: &[Atom]) -> Vec<u8> {
                 Piece::CompressedBranch(parcel, target) => {
                     u32::from(parcel | encode::cb_immediate(to(here, target)))
                 }
-                Piece::CompressedJump(parcel, target) => u32::from(parcel | encode::cj_immediate(to(here, target))),
+                Piece::CompressedJump(parcel, target) => {
+                    u32::from(parcel | encode::cj_immediate(to(here, target)))
+                }
                 Piece::FromStart(word, target) => word | (to(*start, target) as u32) << 20,
             };
             code.extend_from_slice(&word.to_le_bytes()[..piece.byte_len() as usize]);
@@ -136,7 +142,12 @@ impl Inputs {
             };
             scratch.extend_from_slice(&value.to_le_bytes());
         }
-        Self { x, f, fcsr: random.below(5) << 5 | random.below(32), scratch }
+        Self {
+            x,
+            f,
+            fcsr: random.below(5) << 5 | random.below(32),
+            scratch,
+        }
     }
 }
 
@@ -155,7 +166,10 @@ impl Sequencer {
     /// A sequencer over all of the instruction table that user mode may execute.
     #[must_use]
     pub fn new() -> Self {
-        let rows = Op::encodings().iter().filter(|row| !is_privileged(row.op)).collect();
+        let rows = Op::encodings()
+            .iter()
+            .filter(|row| !is_privileged(row.op))
+            .collect();
         Self { rows }
     }
 
@@ -163,7 +177,9 @@ impl Sequencer {
     pub fn sequence(&self, random: &mut Random, atom_count: usize) -> Vec<Atom> {
         (0..atom_count)
             .map(|number| {
-                let forward = |random: &mut Random| (number + 1 + random.below(FORWARD_MAX) as usize).min(atom_count);
+                let forward = |random: &mut Random| {
+                    (number + 1 + random.below(FORWARD_MAX) as usize).min(atom_count)
+                };
                 let pieces = match random.below(8) {
                     0 | 1 => compressed(random, forward),
                     2 if random.one_in(2) => vec![reload(random)],
@@ -172,7 +188,10 @@ impl Sequencer {
                         full(random, row, forward)
                     }
                 };
-                Atom { pieces, enabled: true }
+                Atom {
+                    pieces,
+                    enabled: true,
+                }
             })
             .collect()
     }
@@ -181,7 +200,10 @@ impl Sequencer {
 /// What traps in user mode, or is not the user's.
 #[must_use]
 pub const fn is_privileged(op: Op) -> bool {
-    matches!(op, Op::Ecall | Op::Ebreak | Op::Sret | Op::Mret | Op::Wfi | Op::SfenceVma)
+    matches!(
+        op,
+        Op::Ecall | Op::Ebreak | Op::Sret | Op::Mret | Op::Wfi | Op::SfenceVma
+    )
 }
 
 fn is_base(register: u32) -> bool {
@@ -218,7 +240,11 @@ fn with(word: u32, field: u32, value: u32) -> u32 {
 }
 
 /// An instruction of one row of the table, and what it needs around it.
-fn full(random: &mut Random, row: &Encoding, mut forward: impl FnMut(&mut Random) -> usize) -> Vec<Piece> {
+fn full(
+    random: &mut Random,
+    row: &Encoding,
+    mut forward: impl FnMut(&mut Random) -> usize,
+) -> Vec<Piece> {
     let word = row.match_bits | random.word() & !row.mask;
     let (base, _) = *random.pick(&BASES);
     let plain = |word| vec![Piece::Plain(word)];
@@ -226,13 +252,24 @@ fn full(random: &mut Random, row: &Encoding, mut forward: impl FnMut(&mut Random
         Format::Load if row.op == Op::Jalr => {
             let (pointer, target) = (temporary(random), forward(random));
             let jalr = encode::i(Op::Jalr, destination(random), pointer, 0);
-            vec![Piece::Plain(encode::u(Op::Auipc, pointer, 0)), Piece::FromStart(jalr, target)]
+            vec![
+                Piece::Plain(encode::u(Op::Auipc, pointer, 0)),
+                Piece::FromStart(jalr, target),
+            ]
         }
         Format::Unary if row.op == Op::Ctzw => {
             // QEMU before 8.0 counts on into the upper half when the lower is zero, so it is not.
-            let set_bit = encode::i(Op::Bseti, temporary(random), random.below(32) as u32, random.below(32) as i32);
+            let set_bit = encode::i(
+                Op::Bseti,
+                temporary(random),
+                random.below(32) as u32,
+                random.below(32) as i32,
+            );
             let pointer = set_bit >> 7 & 0x1f;
-            vec![Piece::Plain(set_bit), Piece::Plain(encode::i(Op::Ctzw, destination(random), pointer, 0))]
+            vec![
+                Piece::Plain(set_bit),
+                Piece::Plain(encode::i(Op::Ctzw, destination(random), pointer, 0)),
+            ]
         }
         Format::R | Format::Unary | Format::I | Format::Shift6 | Format::Shift5 | Format::U => {
             plain(with(word, RD, destination(random)))
@@ -243,7 +280,10 @@ fn full(random: &mut Random, row: &Encoding, mut forward: impl FnMut(&mut Random
             let operands = word & (RS1 | RS2);
             vec![Piece::Branch(row.match_bits | operands, forward(random))]
         }
-        Format::J => vec![Piece::Jump(row.match_bits | destination(random) << 7, forward(random))],
+        Format::J => vec![Piece::Jump(
+            row.match_bits | destination(random) << 7,
+            forward(random),
+        )],
         Format::Fence | Format::Bare => plain(word),
         Format::SfenceVma => unreachable!("privileged instructions are not in the rows"),
         Format::Csr | Format::CsrImm => csr(random, row.op, word),
@@ -255,7 +295,12 @@ fn full(random: &mut Random, row: &Encoding, mut forward: impl FnMut(&mut Random
         Format::Amo => plain(with(with(word, RD, destination(random)), RS1, base)),
         Format::FpLoad => {
             let rd = float_register(random, row.op == Op::Flw);
-            plain(encode::i(row.op, rd, base, slot_offset(random, base, usize::from(row.op == Op::Flw))))
+            plain(encode::i(
+                row.op,
+                rd,
+                base,
+                slot_offset(random, base, usize::from(row.op == Op::Flw)),
+            ))
         }
         Format::FpStore => plain(with(word, RS1, base)),
         Format::FpFused
@@ -275,15 +320,26 @@ fn full(random: &mut Random, row: &Encoding, mut forward: impl FnMut(&mut Random
 /// A register of the half in which singles or doubles are, mostly.
 fn float_register(random: &mut Random, single: bool) -> u32 {
     let number = random.below(16) as u32;
-    if single == random.one_in(16) { number + 16 } else { number }
+    if single == random.one_in(16) {
+        number + 16
+    } else {
+        number
+    }
 }
 
 /// Offset from a base of a random slot of the scratch buffer that began with a value of this kind.
 fn slot_offset(random: &mut Random, base: u32, kind: usize) -> i32 {
-    let base_offset = BASES.iter().find(|(register, _)| *register == base).map_or(0, |(_, offset)| *offset as i32);
+    let base_offset = BASES
+        .iter()
+        .find(|(register, _)| *register == base)
+        .map_or(0, |(_, offset)| *offset as i32);
     loop {
         let offset = random.below(4096) as i32 - 2048;
-        let offset = if random.one_in(8) { offset } else { offset & !7 };
+        let offset = if random.one_in(8) {
+            offset
+        } else {
+            offset & !7
+        };
         if (base_offset + offset) / 8 % 3 == kind as i32 {
             return offset;
         }
@@ -294,9 +350,24 @@ fn slot_offset(random: &mut Random, base: u32, kind: usize) -> i32 {
 fn reload(random: &mut Random) -> Piece {
     let (base, _) = *random.pick(&BASES);
     Piece::Plain(match random.below(3) {
-        0 => encode::i(Op::Fld, float_register(random, false), base, slot_offset(random, base, 0)),
-        1 => encode::i(Op::Fld, float_register(random, true), base, slot_offset(random, base, 1)),
-        _ => encode::i(Op::Ld, destination(random), base, slot_offset(random, base, 2)),
+        0 => encode::i(
+            Op::Fld,
+            float_register(random, false),
+            base,
+            slot_offset(random, base, 0),
+        ),
+        1 => encode::i(
+            Op::Fld,
+            float_register(random, true),
+            base,
+            slot_offset(random, base, 1),
+        ),
+        _ => encode::i(
+            Op::Ld,
+            destination(random),
+            base,
+            slot_offset(random, base, 2),
+        ),
     })
 }
 
@@ -313,7 +384,11 @@ fn float(random: &mut Random, row: &Encoding, word: u32) -> u32 {
     } else {
         with(word, RD, float_register(random, rd_is_single))
     };
-    if !is_x(&[Format::FpFromIntRm, Format::FpFromIntExact, Format::FpFromInt]) {
+    if !is_x(&[
+        Format::FpFromIntRm,
+        Format::FpFromIntExact,
+        Format::FpFromInt,
+    ]) {
         word = with(word, RS1, float_register(random, rs_is_single));
     }
     if row.mask & RS2 == 0 {
@@ -341,20 +416,40 @@ fn csr(random: &mut Random, op: Op, word: u32) -> Vec<Piece> {
         // A written mode is made legal first; setting and clearing bits of one might not be.
         (Op::Csrrw, 1) | (Op::Csrrw, 2) => {
             let (from, number) = (temporary(random), if random.one_in(2) { FRM } else { FCSR });
-            let value = if number == FRM { mode } else { mode << 5 | random.below(32) as u32 };
+            let value = if number == FRM {
+                mode
+            } else {
+                mode << 5 | random.below(32) as u32
+            };
             let junk = (random.word() & 7) << 8;
-            let load = encode::i(Op::Addi, from, 0, (value | if number == FCSR { junk } else { 0 }) as i32);
-            vec![Piece::Plain(load), Piece::Plain(with(with(word, RS1, from), CSR, number))]
+            let load = encode::i(
+                Op::Addi,
+                from,
+                0,
+                (value | if number == FCSR { junk } else { 0 }) as i32,
+            );
+            vec![
+                Piece::Plain(load),
+                Piece::Plain(with(with(word, RS1, from), CSR, number)),
+            ]
         }
         (Op::Csrrwi, 1) => vec![Piece::Plain(with(with(word, RS1, mode), CSR, FRM))],
-        (Op::Csrrwi, 2) => vec![Piece::Plain(with(with(word, RS1, random.below(32) as u32), CSR, FCSR))],
+        (Op::Csrrwi, 2) => vec![Piece::Plain(with(
+            with(word, RS1, random.below(32) as u32),
+            CSR,
+            FCSR,
+        ))],
         (Op::Csrrs | Op::Csrrc | Op::Csrrsi | Op::Csrrci, 1) => {
             let number = if random.one_in(2) { FRM } else { FCSR };
             vec![Piece::Plain(with(with(word, RS1, 0), CSR, number))]
         }
         (Op::Csrrsi | Op::Csrrci, 2) => {
             // Five bits of `fcsr` are the flags.
-            vec![Piece::Plain(with(with(word, RS1, random.below(32) as u32), CSR, FCSR))]
+            vec![Piece::Plain(with(
+                with(word, RS1, random.below(32) as u32),
+                CSR,
+                FCSR,
+            ))]
         }
         _ => vec![Piece::Plain(with(word, CSR, FFLAGS))],
     }
@@ -364,13 +459,30 @@ fn csr(random: &mut Random, op: Op, word: u32) -> Vec<Piece> {
 /// stores in between: whether that ends a hart's own reservation is the implementation's choice.
 fn reserved(random: &mut Random, op: Op, word: u32, base: u32) -> Vec<Piece> {
     let conditional = if op == Op::LrW { Op::ScW } else { Op::ScD };
-    let mut pieces = vec![Piece::Plain(with(with(word, RD, destination(random)), RS1, base))];
+    let mut pieces = vec![Piece::Plain(with(
+        with(word, RD, destination(random)),
+        RS1,
+        base,
+    ))];
     for _ in 0..random.below(3) {
-        let (rd, rs1, rs2) = (destination(random), random.below(32) as u32, random.below(32) as u32);
+        let (rd, rs1, rs2) = (
+            destination(random),
+            random.below(32) as u32,
+            random.below(32) as u32,
+        );
         pieces.push(Piece::Plain(encode::r(Op::Add, rd, rs1, rs2)));
     }
-    let to = if random.one_in(4) { random.pick(&BASES).0 } else { base };
-    let store = encode::r(conditional, destination(random), to, random.below(32) as u32);
+    let to = if random.one_in(4) {
+        random.pick(&BASES).0
+    } else {
+        base
+    };
+    let store = encode::r(
+        conditional,
+        destination(random),
+        to,
+        random.below(32) as u32,
+    );
     pieces.push(Piece::Plain(store | random.below(4) as u32 * 1 << 25));
     pieces
 }
@@ -380,7 +492,8 @@ fn compressed(random: &mut Random, mut forward: impl FnMut(&mut Random) -> usize
     // Jumps are few among the parcels, and need their targets.
     match random.below(16) {
         0 => {
-            let parcel = if random.one_in(2) { 0xc001 } else { 0xe001 } | (random.below(8) as u16) << 7;
+            let parcel =
+                if random.one_in(2) { 0xc001 } else { 0xe001 } | (random.below(8) as u16) << 7;
             return vec![Piece::CompressedBranch(parcel, forward(random))];
         }
         1 => return vec![Piece::CompressedJump(0xa001, forward(random))],

@@ -17,7 +17,9 @@ const ATOMS: usize = 120;
 fn cases_of(seed: u64) -> Vec<Case> {
     let mut random = Random::new(seed);
     let sequencer = Sequencer::new();
-    (0..CASES).map(|_| Case::random(&mut random, &sequencer, ATOMS)).collect()
+    (0..CASES)
+        .map(|_| Case::random(&mut random, &sequencer, ATOMS))
+        .collect()
 }
 
 #[test]
@@ -26,7 +28,11 @@ fn random_sequences_end_as_in_qemu() {
     for seed in 0..PROGRAMS * soak_factor() {
         let cases = cases_of(seed);
         // The reference engine takes part: the two must not be wrong together.
-        let engine = if seed % 4 == 3 { Engine::Reference } else { Engine::Blocks };
+        let engine = if seed % 4 == 3 {
+            Engine::Reference
+        } else {
+            Engine::Blocks
+        };
         if let Some((number, how)) = compare(&cases, engine, folder.path()) {
             let (case, how_alone) = minimise(cases[number].clone(), engine, folder.path());
             panic!(
@@ -40,8 +46,11 @@ fn random_sequences_end_as_in_qemu() {
 /// The comparison means something only if everything is executed: the first program shows that.
 #[test]
 fn sequences_execute_every_instruction() {
-    let mut expected: BTreeSet<&str> =
-        Op::encodings().iter().filter(|row| !is_privileged(row.op)).map(|row| row.mnemonic).collect();
+    let mut expected: BTreeSet<&str> = Op::encodings()
+        .iter()
+        .filter(|row| !is_privileged(row.op))
+        .map(|row| row.mnemonic)
+        .collect();
     for parcel in (0..=u16::MAX).filter(|parcel| parcel & 3 != 3) {
         let legal = decode(parcel.into()).is_some_and(|inst| !is_privileged(inst.op));
         let mnemonic = disassemble(parcel.into(), 0).mnemonic;
@@ -57,7 +66,10 @@ fn sequences_execute_every_instruction() {
         while machine.halted().is_none() {
             let (_, pc) = machine.registers(CpuId(0))[0].clone();
             if program.code_ranges.iter().any(|range| range.contains(&pc)) {
-                let word = machine.memory().read_u32(GuestPhysAddr(pc)).expect("code lies in RAM");
+                let word = machine
+                    .memory()
+                    .read_u32(GuestPhysAddr(pc))
+                    .expect("code lies in RAM");
                 executed.insert(disassemble(word, pc).mnemonic);
             }
             machine.run(Icount(machine.icount().0 + 1));

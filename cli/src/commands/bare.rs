@@ -5,9 +5,7 @@ use crate::console::write_console;
 use crate::open::check_ram;
 use crate::say;
 use anyhow::{Context, bail};
-use reprise_core::machine::{
-    BootKind, HaltReason, Machine, MachineConfig, MachineImages, RunExit,
-};
+use reprise_core::machine::{BootKind, HaltReason, Machine, MachineConfig, MachineImages, RunExit};
 use reprise_core::types::{GuestPhysAddr, Icount};
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -29,7 +27,10 @@ const ELF_BYTES_MAX: u64 = 1 << 30;
 /// Runs a bare-metal program.
 pub(crate) fn bare(args: &BareArgs) -> anyhow::Result<u8> {
     if args.ram % 2 != 0 {
-        bail!("--ram {} is not even: RAM comes in steps of 2 MiB", args.ram);
+        bail!(
+            "--ram {} is not even: RAM comes in steps of 2 MiB",
+            args.ram
+        );
     }
     check_ram(args.ram << 20)?;
     let mut machine = machine(args)?;
@@ -41,7 +42,9 @@ pub(crate) fn bare(args: &BareArgs) -> anyhow::Result<u8> {
     Ok(match halted {
         Some(HaltReason::ToHost(0) | HaltReason::PowerOff) => 0,
         Some(HaltReason::ToHost(number)) => {
-            say::line(format_args!("reprise: test {number} failed (icount {icount})"));
+            say::line(format_args!(
+                "reprise: test {number} failed (icount {icount})"
+            ));
             STATUS_FAILED
         }
         Some(HaltReason::Failure(code)) => {
@@ -115,7 +118,9 @@ fn write_signature(machine: &Machine, path: &Path) -> anyhow::Result<()> {
     let symbols = machine.bare_symbols();
     let (Some(&begin), Some(&end)) = (symbols.get("begin_signature"), symbols.get("end_signature"))
     else {
-        bail!("the program has no symbols begin_signature and end_signature: leave out --signature");
+        bail!(
+            "the program has no symbols begin_signature and end_signature: leave out --signature"
+        );
     };
     let length = end.checked_sub(begin).filter(|length| length % 4 == 0);
     let bytes = length.and_then(|length| machine.memory().slice(GuestPhysAddr(begin), length).ok());

@@ -84,10 +84,7 @@ fn locate(
     Ok(images_from_header(file.header())
         .into_iter()
         .map(|image| {
-            let is_embedded = reader
-                .index()
-                .blobs
-                .contains_key(&BlobHash(image.hash.0));
+            let is_embedded = reader.index().blobs.contains_key(&BlobHash(image.hash.0));
             let whereabouts = if is_embedded {
                 Whereabouts::Embedded
             } else if let Some(path) = store.locate(&image) {
@@ -193,7 +190,10 @@ fn print(
     } else {
         format!(" (this build has {MACHINE_VERSION} and cannot replay it)")
     };
-    row("machine", format!("version {}{fits}", header.machine_version))?;
+    row(
+        "machine",
+        format!("version {}{fits}", header.machine_version),
+    )?;
     row(
         "boot",
         format!(
@@ -267,6 +267,12 @@ fn print(
 /// Text from a trace, which may be a stranger's, as a terminal may see it.
 fn printable(text: &str) -> String {
     text.chars()
-        .map(|letter| if letter.is_control() { '\u{fffd}' } else { letter })
+        .map(|letter| {
+            if letter.is_control() {
+                '\u{fffd}'
+            } else {
+                letter
+            }
+        })
         .collect()
 }

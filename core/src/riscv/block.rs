@@ -46,7 +46,11 @@ struct Jump {
     block: BlockId,
 }
 
-const NO_JUMP: Jump = Jump { va: TLB_TAG_NONE, key: 0, block: 0 };
+const NO_JUMP: Jump = Jump {
+    va: TLB_TAG_NONE,
+    key: 0,
+    block: 0,
+};
 
 /// Blocks that begin in one page of RAM, by half-word offset, with and without floating point.
 #[derive(Default, Debug)]
@@ -68,7 +72,13 @@ pub(crate) struct BlockCache {
     pages: Vec<Option<Box<PageCode>>>,
 }
 
-const NO_BLOCK: Block = Block { start: 0, count: 0, byte_len: 0, offset: 0, variant: 0 };
+const NO_BLOCK: Block = Block {
+    start: 0,
+    count: 0,
+    byte_len: 0,
+    offset: 0,
+    variant: 0,
+};
 
 impl BlockCache {
     pub(crate) fn new(ram_pages: usize) -> Self {
@@ -85,7 +95,10 @@ impl BlockCache {
 
     /// A cache that holds just one operation, for stepping.
     pub(crate) fn scratch() -> Self {
-        Self { jumps: Vec::new(), ..Self::new(0) }
+        Self {
+            jumps: Vec::new(),
+            ..Self::new(0)
+        }
     }
 
     /// Makes the scratch block of one operation; returns its number.
@@ -95,7 +108,11 @@ impl BlockCache {
         self.links.clear();
         self.links.resize(2, Cell::new(0));
         self.blocks.truncate(1);
-        self.blocks.push(Block { count: 1, byte_len: op.len.into(), ..NO_BLOCK });
+        self.blocks.push(Block {
+            count: 1,
+            byte_len: op.len.into(),
+            ..NO_BLOCK
+        });
         1
     }
 
@@ -126,7 +143,8 @@ impl BlockCache {
     #[inline(always)]
     pub(crate) fn jump(&self, va: u64, key: u64) -> Option<BlockId> {
         let jump = self.jump_slot(va).get();
-        (jump.va == va && jump.key == key && self.blocks[jump.block as usize].count != 0).then_some(jump.block)
+        (jump.va == va && jump.key == key && self.blocks[jump.block as usize].count != 0)
+            .then_some(jump.block)
     }
 
     pub(crate) fn remember_jump(&self, va: u64, key: u64, block: BlockId) {
@@ -142,10 +160,13 @@ impl BlockCache {
 
     /// Drops the blocks that a store to code concerns. Returns whether the page still holds code.
     pub(crate) fn code_disturbed(&mut self, page: usize, disturbance: &Disturbance) -> bool {
-        let Some(code) = &mut self.pages[page] else { return false };
+        let Some(code) = &mut self.pages[page] else {
+            return false;
+        };
         let from = (disturbance.address.0 % PAGE_BYTES) as u32;
         let to = from + disturbance.length - 1;
-        let touched = (from / GRANULE_BYTES..=to / GRANULE_BYTES).fold(0u64, |bits, granule| bits | 1 << granule);
+        let touched = (from / GRANULE_BYTES..=to / GRANULE_BYTES)
+            .fold(0u64, |bits, granule| bits | 1 << granule);
         if code.granules & touched == 0 {
             return true;
         }
@@ -171,7 +192,12 @@ impl BlockCache {
     }
 
     /// Decodes a block at a physical address. `None` when its first instruction goes beyond the page.
-    pub(crate) fn decode(&mut self, hart: &mut Hart, p: &mut Platform, physical: u64) -> Option<BlockId> {
+    pub(crate) fn decode(
+        &mut self,
+        hart: &mut Hart,
+        p: &mut Platform,
+        physical: u64,
+    ) -> Option<BlockId> {
         if self.ops.len() > CACHE_OPS_MAX {
             self.clear(p);
         }
@@ -182,10 +208,14 @@ impl BlockCache {
         let start = self.ops.len();
         let mut at = first;
         while self.ops.len() - start < BLOCK_OPS_MAX {
-            let Some(low) = bytes.get(at..at + 2) else { break };
+            let Some(low) = bytes.get(at..at + 2) else {
+                break;
+            };
             let mut word = u32::from(u16::from_le_bytes([low[0], low[1]]));
             if word & 3 == 3 {
-                let Some(high) = bytes.get(at + 2..at + 4) else { break };
+                let Some(high) = bytes.get(at + 2..at + 4) else {
+                    break;
+                };
                 word |= u32::from(u16::from_le_bytes([high[0], high[1]])) << 16;
             }
             let op = uop_of(word, (at - first) as u16, floating_point);
@@ -246,7 +276,10 @@ pub(crate) fn fetch_one<const REFERENCE: bool>(
 ) -> Result<Uop, Exception> {
     let parcel = |hart: &mut Hart, p: &mut Platform, va: u64| {
         let physical = hart.translate_fetch::<REFERENCE>(p, va)?;
-        p.memory.read_u16(GuestPhysAddr(physical)).map(u32::from).map_err(|_| Access::Fetch.access_fault(va))
+        p.memory
+            .read_u16(GuestPhysAddr(physical))
+            .map(u32::from)
+            .map_err(|_| Access::Fetch.access_fault(va))
     };
     let mut word = parcel(hart, p, va)?;
     if word & 3 == 3 {

@@ -28,7 +28,11 @@ fn bad(what: impl Into<String>) -> MachineError {
 
 fn put(p: &mut Platform, address: u64, bytes: &[u8], what: &str) -> Result<(), MachineError> {
     p.memory.write(GuestPhysAddr(address), bytes).map_err(|_| {
-        bad(format!("the {what} of {} bytes does not fit into RAM of {} bytes", bytes.len(), p.memory.byte_len()))
+        bad(format!(
+            "the {what} of {} bytes does not fit into RAM of {} bytes",
+            bytes.len(),
+            p.memory.byte_len()
+        ))
     })
 }
 
@@ -40,7 +44,9 @@ pub(crate) fn load_linux(
     kernel: &[u8],
     initrd: Option<&[u8]>,
 ) -> Result<(), MachineError> {
-    let header = kernel.get(..IMAGE_HEADER_BYTES).filter(|header| &header[56..60] == IMAGE_MAGIC);
+    let header = kernel
+        .get(..IMAGE_HEADER_BYTES)
+        .filter(|header| &header[56..60] == IMAGE_MAGIC);
     let Some(header) = header else {
         return Err(bad("the kernel is not an uncompressed RISC-V Linux Image"));
     };
@@ -51,24 +57,38 @@ pub(crate) fn load_linux(
     };
     let (text_offset, image_bytes) = (field(8), field(16).max(kernel.len() as u64));
     let ram_end = RAM_BASE + config.ram_bytes;
-    let too_large = || bad(format!("the kernel does not fit into RAM of {} bytes", config.ram_bytes));
+    let too_large = || {
+        bad(format!(
+            "the kernel does not fit into RAM of {} bytes",
+            config.ram_bytes
+        ))
+    };
     let load = RAM_BASE.checked_add(text_offset).ok_or_else(too_large)?;
     // The image's size includes its BSS, in which nothing else may lie.
-    let kernel_end = load.checked_add(image_bytes).filter(|end| *end <= ram_end).ok_or_else(too_large)?;
+    let kernel_end = load
+        .checked_add(image_bytes)
+        .filter(|end| *end <= ram_end)
+        .ok_or_else(too_large)?;
     put(p, load, kernel, "kernel")?;
 
     let initrd_range = match initrd {
         Some(initrd) => {
             let start = kernel_end.next_multiple_of(LARGE_PAGE);
             put(p, start, initrd, "initrd")?;
-            Some(InitrdRange { start, end: start + initrd.len() as u64 })
+            Some(InitrdRange {
+                start,
+                end: start + initrd.len() as u64,
+            })
         }
         None => None,
     };
     let used_to = initrd_range.as_ref().map_or(kernel_end, |range| range.end);
     let tree_at = ram_end - LARGE_PAGE;
     if used_to > tree_at {
-        return Err(bad(format!("kernel and initrd leave no room in RAM of {} bytes", config.ram_bytes)));
+        return Err(bad(format!(
+            "kernel and initrd leave no room in RAM of {} bytes",
+            config.ram_bytes
+        )));
     }
     put_device_tree(p, config, initrd_range.as_ref(), tree_at)?;
 
@@ -89,8 +109,9 @@ fn put_device_tree(
     initrd: Option<&InitrdRange>,
     at: u64,
 ) -> Result<(), MachineError> {
-    let tree = device_tree(config, initrd)
-        .map_err(|error| MachineError::BadConfig(format!("the device tree cannot be made: {error}")))?;
+    let tree = device_tree(config, initrd).map_err(|error| {
+        MachineError::BadConfig(format!("the device tree cannot be made: {error}"))
+    })?;
     put(p, at, &tree, "device tree")
 }
 
@@ -117,9 +138,13 @@ pub(crate) fn load_bare(
         put(p, segment.address, segment.bytes, "segment")?;
     }
     if let Some(tohost) = program.symbols.get("tohost") {
-        p.tohost = Some(Htif { tohost: *tohost, fromhost: program.symbols.get("fromhost").copied() });
+        p.tohost = Some(Htif {
+            tohost: *tohost,
+            fromhost: program.symbols.get("fromhost").copied(),
+        });
         if let Some(offset) = p.memory.offset_of(GuestPhysAddr(*tohost), 8) {
-            p.memory.set_page_flag(offset / PAGE_BYTES as usize, page_flag::WATCHED);
+            p.memory
+                .set_page_flag(offset / PAGE_BYTES as usize, page_flag::WATCHED);
         }
     }
     start(hart, program.entry, tree_at);

@@ -20,7 +20,10 @@ pub(crate) struct TimerCompare {
 
 impl TimerCompare {
     /// A compare that is never reached: its value at reset.
-    pub(crate) const NEVER: Self = Self { value: u64::MAX, jitter: 0 };
+    pub(crate) const NEVER: Self = Self {
+        value: u64::MAX,
+        jitter: 0,
+    };
 
     /// First time at which the interrupt is pending.
     pub(crate) fn due(self) -> u64 {
@@ -33,7 +36,10 @@ impl TimerCompare {
     }
 
     pub(crate) fn restore(from: &mut StateReader<'_>) -> Result<Self, StateError> {
-        Ok(Self { value: from.u64()?, jitter: from.u32()? })
+        Ok(Self {
+            value: from.u64()?,
+            jitter: from.u32()?,
+        })
     }
 }
 
@@ -62,11 +68,19 @@ impl Clint {
 
     pub(crate) fn read(&self, offset: u64, size: AccessSize, time: GuestTime) -> u64 {
         let word = match offset {
-            MSIP..MTIMECMP => u64::from(self.msip.get((offset / 4) as usize).copied().unwrap_or(false)),
+            MSIP..MTIMECMP => u64::from(
+                self.msip
+                    .get((offset / 4) as usize)
+                    .copied()
+                    .unwrap_or(false),
+            ),
             MTIME.. => time.0 >> (offset - MTIME).min(7).saturating_mul(8),
             _ => {
                 let within = offset - MTIMECMP;
-                let compare = self.mtimecmp.get((within / 8) as usize).map_or(0, |compare| compare.value);
+                let compare = self
+                    .mtimecmp
+                    .get((within / 8) as usize)
+                    .map_or(0, |compare| compare.value);
                 compare >> (within % 8 * 8)
             }
         };
@@ -88,13 +102,15 @@ impl Clint {
                     let shift = within % 8 * 8;
                     let mask = (u64::MAX >> (64 - size.bytes() * 8)) << shift;
                     let value = compare.value & !mask | value << shift & mask;
-                    *compare = TimerCompare { value, jitter: jitter.draw() };
+                    *compare = TimerCompare {
+                        value,
+                        jitter: jitter.draw(),
+                    };
                 }
             }
             _ => {}
         }
     }
-
 
     pub(crate) fn save(&self, to: &mut StateWriter) {
         to.section(*b"CLNT", |to| {

@@ -27,7 +27,8 @@ pub(crate) mod status {
     pub(crate) const XL: u64 = 2 << 32 | 2 << 34;
     pub(crate) const SD: u64 = 1 << 63;
     /// What M-mode may write; MPP apart, since it is WARL.
-    pub(crate) const WRITABLE: u64 = SIE | MIE | SPIE | MPIE | SPP | FS | MPRV | SUM | MXR | TVM | TW | TSR;
+    pub(crate) const WRITABLE: u64 =
+        SIE | MIE | SPIE | MPIE | SPP | FS | MPRV | SUM | MXR | TVM | TW | TSR;
     /// What `sstatus` shows of it.
     pub(crate) const S_WRITABLE: u64 = SIE | SPIE | SPP | FS | SUM | MXR;
     pub(crate) const S_READABLE: u64 = S_WRITABLE | 3 << 32;
@@ -45,7 +46,8 @@ pub(crate) const MEDELEG_WRITABLE: u64 = 0xb3ff;
 pub(crate) const MIDELEG_WRITABLE: u64 = irq::SSI | irq::STI | irq::SEI;
 const MIE_WRITABLE: u64 = irq::SSI | irq::MSI | irq::STI | irq::MTI | irq::SEI | irq::MEI;
 /// MXL = 64 bits and the extensions A B C D F I M S U.
-const MISA: u64 = 2 << 62 | 1 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 5 | 1 << 8 | 1 << 12 | 1 << 18 | 1 << 20;
+const MISA: u64 =
+    2 << 62 | 1 | 1 << 1 | 1 << 2 | 1 << 3 | 1 << 5 | 1 << 8 | 1 << 12 | 1 << 18 | 1 << 20;
 
 const SATP_MODE_SHIFT: u32 = 60;
 
@@ -172,7 +174,9 @@ impl Csrs {
         }
         self.mstatus = self.mstatus & (status::WRITABLE | status::MPP) | status::XL;
         if Privilege::from_bits(self.mstatus >> status::MPP_SHIFT & 3).is_none() {
-            return Err(StateError::BadValue { field: "mstatus.MPP" });
+            return Err(StateError::BadValue {
+                field: "mstatus.MPP",
+            });
         }
         self.satp = from.u64()?;
         if !matches!(self.satp >> SATP_MODE_SHIFT, 0 | 8 | 9) {
@@ -185,8 +189,12 @@ impl Csrs {
 
     /// Names and values, to show.
     pub(crate) fn named(&self) -> Vec<(String, u64)> {
-        let mut named: Vec<(String, u64)> =
-            self.clone().plain().into_iter().map(|(name, value)| (name.to_owned(), *value)).collect();
+        let mut named: Vec<(String, u64)> = self
+            .clone()
+            .plain()
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), *value))
+            .collect();
         named.push(("satp".to_owned(), self.satp));
         named.push(("stimecmp".to_owned(), self.stimecmp.value));
         named.push(("stimecmp jitter".to_owned(), self.stimecmp.jitter.into()));
@@ -195,7 +203,11 @@ impl Csrs {
     }
 
     fn status(&self) -> u64 {
-        let dirty = if self.mstatus & status::FS == status::FS { status::SD } else { 0 };
+        let dirty = if self.mstatus & status::FS == status::FS {
+            status::SD
+        } else {
+            0
+        };
         self.mstatus | dirty
     }
 }
@@ -300,7 +312,13 @@ impl Hart {
 
     /// Writes a CSR for an instruction at `icount`, after [`Hart::csr_read`] has allowed reading it
     /// or, for a write without a read, in its place.
-    pub(crate) fn csr_write(&mut self, p: &mut Platform, csr: u16, value: u64, icount: u64) -> Result<(), Forbidden> {
+    pub(crate) fn csr_write(
+        &mut self,
+        p: &mut Platform,
+        csr: u16,
+        value: u64,
+        icount: u64,
+    ) -> Result<(), Forbidden> {
         // The top two bits of the number say that a register is read-only.
         if csr >> 10 == 3 {
             return Err(Forbidden);
@@ -350,7 +368,11 @@ impl Hart {
             }
             0x300 => {
                 let mpp = value & status::MPP;
-                let mpp = if mpp >> status::MPP_SHIFT == 2 { c.mstatus & status::MPP } else { mpp };
+                let mpp = if mpp >> status::MPP_SHIFT == 2 {
+                    c.mstatus & status::MPP
+                } else {
+                    mpp
+                };
                 c.mstatus = status::XL | value & status::WRITABLE | mpp;
                 self.update_context();
             }
@@ -394,7 +416,11 @@ impl Hart {
 
     /// `mip` for the `csrrs` and `csrrc` forms: the software bit of SEIP alone takes part, RISC-V Privileged 3.1.9.
     pub(crate) fn csr_read_for_modify(&self, csr: u16, read: u64) -> u64 {
-        if csr == 0x344 { read & !irq::SEI | self.csr.mip_software & irq::SEI } else { read }
+        if csr == 0x344 {
+            read & !irq::SEI | self.csr.mip_software & irq::SEI
+        } else {
+            read
+        }
     }
 }
 

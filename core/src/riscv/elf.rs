@@ -21,7 +21,9 @@ pub enum ElfError {
     #[error("the ELF file is not a 64-bit little-endian RISC-V executable")]
     WrongKind,
     /// A segment lies outside RAM.
-    #[error("a segment of {length} bytes at {address:#x} lies outside RAM ({ram_base:#x} to {ram_end:#x})")]
+    #[error(
+        "a segment of {length} bytes at {address:#x} lies outside RAM ({ram_base:#x} to {ram_end:#x})"
+    )]
     OutsideRam {
         /// First byte of the segment.
         address: u64,
@@ -67,7 +69,9 @@ pub fn parse(file: &[u8], ram_base: u64, ram_bytes: u64) -> Result<BareProgram<'
     }
     let program_headers = header.program_headers(endian, file).map_err(malformed)?;
     if program_headers.len() > SEGMENTS_MAX {
-        return Err(ElfError::Malformed(format!("it has more than {SEGMENTS_MAX} segments")));
+        return Err(ElfError::Malformed(format!(
+            "it has more than {SEGMENTS_MAX} segments"
+        )));
     }
     let mut segments = Vec::new();
     let ram_end = ram_base.saturating_add(ram_bytes);
@@ -76,19 +80,33 @@ pub fn parse(file: &[u8], ram_base: u64, ram_bytes: u64) -> Result<BareProgram<'
             continue;
         }
         let (address, length) = (segment.p_paddr(endian), segment.p_memsz(endian));
-        let fits = address >= ram_base && address.checked_add(length).is_some_and(|end| end <= ram_end);
+        let fits = address >= ram_base
+            && address
+                .checked_add(length)
+                .is_some_and(|end| end <= ram_end);
         if !fits {
-            return Err(ElfError::OutsideRam { address, length, ram_base, ram_end });
+            return Err(ElfError::OutsideRam {
+                address,
+                length,
+                ram_base,
+                ram_end,
+            });
         }
-        let bytes = segment
-            .data(endian, file)
-            .map_err(|()| ElfError::Malformed("a segment goes beyond the end of the file".into()))?;
+        let bytes = segment.data(endian, file).map_err(|()| {
+            ElfError::Malformed("a segment goes beyond the end of the file".into())
+        })?;
         if bytes.len() as u64 > length {
-            return Err(ElfError::Malformed("a segment has more bytes in the file than in memory".into()));
+            return Err(ElfError::Malformed(
+                "a segment has more bytes in the file than in memory".into(),
+            ));
         }
         segments.push(Segment { address, bytes });
     }
-    Ok(BareProgram { entry: header.e_entry(endian), segments, symbols: symbols(header, endian, file) })
+    Ok(BareProgram {
+        entry: header.e_entry(endian),
+        segments,
+        symbols: symbols(header, endian, file),
+    })
 }
 
 fn symbols(
@@ -98,10 +116,16 @@ fn symbols(
 ) -> BTreeMap<&'static str, u64> {
     let mut found = BTreeMap::new();
     // A stripped program, or one with a damaged table, runs all the same.
-    let Ok(sections) = header.sections(endian, file) else { return found };
-    let Ok(table) = sections.symbols(endian, file, object::elf::SHT_SYMTAB) else { return found };
+    let Ok(sections) = header.sections(endian, file) else {
+        return found;
+    };
+    let Ok(table) = sections.symbols(endian, file, object::elf::SHT_SYMTAB) else {
+        return found;
+    };
     for symbol in table.iter() {
-        let Ok(name) = symbol.name(endian, table.strings()) else { continue };
+        let Ok(name) = symbol.name(endian, table.strings()) else {
+            continue;
+        };
         if let Some(known) = SYMBOLS.iter().find(|known| known.as_bytes() == name) {
             found.entry(*known).or_insert(symbol.st_value(endian));
         }

@@ -115,7 +115,10 @@ pub(crate) fn execute<const REFERENCE: bool, const STEP: bool>(
         // Where the block leads, and the slot of the link that leads there.
         let (next, slot) = 'ops: loop {
             let Some(u) = ops.next() else {
-                break 'ops (pc.wrapping_add(block.byte_len.into()), start + block.count as usize);
+                break 'ops (
+                    pc.wrapping_add(block.byte_len.into()),
+                    start + block.count as usize,
+                );
             };
             let u: &Uop = u;
 
@@ -162,7 +165,9 @@ pub(crate) fn execute<const REFERENCE: bool, const STEP: bool>(
             }
             macro_rules! icount {
                 () => {
-                    hart.area.deadline.wrapping_sub((hart.area.budget + remaining!() + 1) as u64)
+                    hart.area
+                        .deadline
+                        .wrapping_sub((hart.area.budget + remaining!() + 1) as u64)
                 };
             }
             // The operation does not happen; nothing of it or after it counts.
@@ -192,7 +197,10 @@ pub(crate) fn execute<const REFERENCE: bool, const STEP: bool>(
             }
             macro_rules! illegal {
                 () => {
-                    undo!(Exit::Trap(Exception::new(cause::ILLEGAL, u64::from(u.imm as u32))))
+                    undo!(Exit::Trap(Exception::new(
+                        cause::ILLEGAL,
+                        u64::from(u.imm as u32)
+                    )))
                 };
             }
             macro_rules! branch {
@@ -247,7 +255,9 @@ pub(crate) fn execute<const REFERENCE: bool, const STEP: bool>(
                     let entry = &hart.area.tlb[context].write[(va >> 12) as usize & 255];
                     if !REFERENCE && entry.tag == va & (!0xfff | (BYTES - 1)) {
                         let offset = va.wrapping_add(entry.addend) as usize;
-                        p.memory.ram_mut().store(offset, (value as $type).to_le_bytes());
+                        p.memory
+                            .ram_mut()
+                            .store(offset, (value as $type).to_le_bytes());
                     } else {
                         let icount = icount!();
                         match hart.store_slow::<REFERENCE>(p, va, BYTES, value, icount) {
@@ -276,7 +286,8 @@ pub(crate) fn execute<const REFERENCE: bool, const STEP: bool>(
             macro_rules! amo_d {
                 ($operation:expr) => {{
                     let operand = b!();
-                    match hart.atomic::<REFERENCE>(p, a!(), 8, |old: u64| $operation(old, operand)) {
+                    match hart.atomic::<REFERENCE>(p, a!(), 8, |old: u64| $operation(old, operand))
+                    {
                         Ok((old, looks_up)) => {
                             set!(old);
                             if looks_up {
@@ -440,7 +451,10 @@ pub(crate) fn execute<const REFERENCE: bool, const STEP: bool>(
                 Code::Auipc => set!(here!().wrapping_add(imm!())),
                 Code::Jal => {
                     set!(after!());
-                    break 'ops (here!().wrapping_add(imm!()), start + block.count as usize - 1);
+                    break 'ops (
+                        here!().wrapping_add(imm!()),
+                        start + block.count as usize - 1,
+                    );
                 }
                 Code::Jalr => {
                     let target = a!().wrapping_add(imm!()) & !1;
@@ -688,7 +702,12 @@ pub(crate) fn execute<const REFERENCE: bool, const STEP: bool>(
                 Code::Csrrc => csr!(a!(), |old, bits: u64| old & !bits, u.rs1 != 0, true),
                 Code::Csrrwi => csr!(u64::from(u.rs1), |_, new| new, true, u.rd != 32),
                 Code::Csrrsi => csr!(u64::from(u.rs1), |old, bits| old | bits, u.rs1 != 0, true),
-                Code::Csrrci => csr!(u64::from(u.rs1), |old, bits: u64| old & !bits, u.rs1 != 0, true),
+                Code::Csrrci => csr!(
+                    u64::from(u.rs1),
+                    |old, bits: u64| old & !bits,
+                    u.rs1 != 0,
+                    true
+                ),
                 Code::Ecall => {
                     let code = cause::ECALL_U + hart.privilege as u64;
                     undo!(Exit::Trap(Exception::new(code, 0)))
@@ -706,7 +725,8 @@ pub(crate) fn execute<const REFERENCE: bool, const STEP: bool>(
                 }
                 Code::Sret => {
                     let forbidden = hart.privilege == Privilege::User
-                        || (hart.privilege == Privilege::Supervisor && hart.csr.mstatus & status::TSR != 0);
+                        || (hart.privilege == Privilege::Supervisor
+                            && hart.csr.mstatus & status::TSR != 0);
                     if forbidden {
                         illegal!();
                     }
@@ -715,7 +735,8 @@ pub(crate) fn execute<const REFERENCE: bool, const STEP: bool>(
                 }
                 Code::Wfi => {
                     let forbidden = hart.privilege == Privilege::User
-                        || (hart.privilege == Privilege::Supervisor && hart.csr.mstatus & status::TW != 0);
+                        || (hart.privilege == Privilege::Supervisor
+                            && hart.csr.mstatus & status::TW != 0);
                     if forbidden {
                         illegal!();
                     }
@@ -724,7 +745,8 @@ pub(crate) fn execute<const REFERENCE: bool, const STEP: bool>(
                 }
                 Code::SfenceVma => {
                     let forbidden = hart.privilege == Privilege::User
-                        || (hart.privilege == Privilege::Supervisor && hart.csr.mstatus & status::TVM != 0);
+                        || (hart.privilege == Privilege::Supervisor
+                            && hart.csr.mstatus & status::TVM != 0);
                     if forbidden {
                         illegal!();
                     }
@@ -738,7 +760,11 @@ pub(crate) fn execute<const REFERENCE: bool, const STEP: bool>(
             hart.area.pc = next;
             return Exit::Recheck;
         }
-        let linked = if (next ^ pc) < 0x1000 { code.links[slot].get() } else { 0 };
+        let linked = if (next ^ pc) < 0x1000 {
+            code.links[slot].get()
+        } else {
+            0
+        };
         if linked != 0 && code.blocks[linked as usize].count != 0 {
             pc = next;
             id = linked;

@@ -1,8 +1,8 @@
 //! The device tree that describes the machine to its guest.
 
 use super::platform::{
-    CLINT_BASE, CLINT_BYTES, PLIC_BASE, PLIC_BYTES, RAM_BASE, RTC_BASE, RTC_IRQ, SYSCON_BASE, UART_BASE,
-    UART_BYTES, UART_IRQ, VIRTIO_BASE, VIRTIO_SLOTS, VIRTIO_STRIDE, virtio_irq,
+    CLINT_BASE, CLINT_BYTES, PLIC_BASE, PLIC_BYTES, RAM_BASE, RTC_BASE, RTC_IRQ, SYSCON_BASE,
+    UART_BASE, UART_BYTES, UART_IRQ, VIRTIO_BASE, VIRTIO_SLOTS, VIRTIO_STRIDE, virtio_irq,
 };
 use crate::machine::MachineConfig;
 use vm_fdt::{Error, FdtWriter};
@@ -10,7 +10,8 @@ use vm_fdt::{Error, FdtWriter};
 /// Ticks of `mtime` in a second of guest time at `time_shift` 6, a nominal 1 GHz.
 const NOMINAL_HZ: u32 = 1_000_000_000;
 const ISA_EXTENSIONS: [&str; 15] = [
-    "i", "m", "a", "f", "d", "c", "zicntr", "zicsr", "zifencei", "zba", "zbb", "zbs", "sstc", "svadu", "zihpm",
+    "i", "m", "a", "f", "d", "c", "zicntr", "zicsr", "zifencei", "zba", "zbb", "zbs", "sstc",
+    "svadu", "zihpm",
 ];
 const ISA: &str = "rv64imafdc_zicntr_zicsr_zifencei_zihpm_zba_zbb_zbs_sstc_svadu";
 const PHANDLE_PLIC: u32 = 1;
@@ -24,7 +25,10 @@ pub(crate) struct InitrdRange {
 }
 
 /// Makes the device tree blob.
-pub(crate) fn device_tree(config: &MachineConfig, initrd: Option<&InitrdRange>) -> Result<Vec<u8>, Error> {
+pub(crate) fn device_tree(
+    config: &MachineConfig,
+    initrd: Option<&InitrdRange>,
+) -> Result<Vec<u8>, Error> {
     let mut fdt = FdtWriter::new()?;
     let root = fdt.begin_node("")?;
     fdt.property_u32("#address-cells", 2)?;
@@ -71,7 +75,10 @@ fn cpus(fdt: &mut FdtWriter, config: &MachineConfig) -> Result<(), Error> {
         fdt.property_string("compatible", "riscv")?;
         fdt.property_string("riscv,isa", ISA)?;
         fdt.property_string("riscv,isa-base", "rv64i")?;
-        fdt.property_string_list("riscv,isa-extensions", ISA_EXTENSIONS.map(String::from).to_vec())?;
+        fdt.property_string_list(
+            "riscv,isa-extensions",
+            ISA_EXTENSIONS.map(String::from).to_vec(),
+        )?;
         fdt.property_string("mmu-type", "riscv,sv48")?;
         let intc = fdt.begin_node("interrupt-controller")?;
         fdt.property_u32("#interrupt-cells", 1)?;
@@ -98,13 +105,19 @@ fn soc(fdt: &mut FdtWriter, config: &MachineConfig) -> Result<(), Error> {
             .collect()
     };
     let clint = fdt.begin_node(&format!("clint@{CLINT_BASE:x}"))?;
-    fdt.property_string_list("compatible", vec!["sifive,clint0".into(), "riscv,clint0".into()])?;
+    fdt.property_string_list(
+        "compatible",
+        vec!["sifive,clint0".into(), "riscv,clint0".into()],
+    )?;
     fdt.property_array_u64("reg", &[CLINT_BASE, CLINT_BYTES])?;
     fdt.property_array_u32("interrupts-extended", &contexts([3, 7]))?;
     fdt.end_node(clint)?;
 
     let plic = fdt.begin_node(&format!("plic@{PLIC_BASE:x}"))?;
-    fdt.property_string_list("compatible", vec!["sifive,plic-1.0.0".into(), "riscv,plic0".into()])?;
+    fdt.property_string_list(
+        "compatible",
+        vec!["sifive,plic-1.0.0".into(), "riscv,plic0".into()],
+    )?;
     fdt.property_u32("#address-cells", 0)?;
     fdt.property_u32("#interrupt-cells", 1)?;
     fdt.property_null("interrupt-controller")?;
@@ -115,7 +128,14 @@ fn soc(fdt: &mut FdtWriter, config: &MachineConfig) -> Result<(), Error> {
     fdt.end_node(plic)?;
 
     let syscon = fdt.begin_node(&format!("test@{SYSCON_BASE:x}"))?;
-    fdt.property_string_list("compatible", vec!["sifive,test1".into(), "sifive,test0".into(), "syscon".into()])?;
+    fdt.property_string_list(
+        "compatible",
+        vec![
+            "sifive,test1".into(),
+            "sifive,test0".into(),
+            "syscon".into(),
+        ],
+    )?;
     fdt.property_array_u64("reg", &[SYSCON_BASE, 0x1000])?;
     fdt.property_phandle(PHANDLE_SYSCON)?;
     fdt.end_node(syscon)?;

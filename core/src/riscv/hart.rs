@@ -59,7 +59,8 @@ impl Hart {
     /// The privilege under which loads and stores are checked: MPRV lends them that of MPP.
     pub(crate) fn data_privilege(&self) -> Privilege {
         if self.privilege == Privilege::Machine && self.csr.mstatus & status::MPRV != 0 {
-            Privilege::from_bits(self.csr.mstatus >> status::MPP_SHIFT & 3).unwrap_or(Privilege::User)
+            Privilege::from_bits(self.csr.mstatus >> status::MPP_SHIFT & 3)
+                .unwrap_or(Privilege::User)
         } else {
             self.privilege
         }
@@ -131,7 +132,11 @@ impl Hart {
         let time = p.time_at(icount);
         let mut next = None;
         let timers = [
-            (irq::STI, self.csr.stimecmp.due(), self.csr.menvcfg & MENVCFG_STCE != 0),
+            (
+                irq::STI,
+                self.csr.stimecmp.due(),
+                self.csr.menvcfg & MENVCFG_STCE != 0,
+            ),
             (irq::MTI, p.clint.timer(self.id).due(), true),
         ];
         for (bit, due, works) in timers {
@@ -151,7 +156,10 @@ impl Hart {
         registers.push(("privilege".to_owned(), self.privilege as u64));
         registers.push(("parked".to_owned(), self.parked.into()));
         registers.push(("steps not retired".to_owned(), self.steps_not_retired));
-        registers.push(("reservation".to_owned(), p.memory.reservation(self.id).unwrap_or(u64::MAX)));
+        registers.push((
+            "reservation".to_owned(),
+            p.memory.reservation(self.id).unwrap_or(u64::MAX),
+        ));
         registers.extend(self.csr.named());
         registers
     }
@@ -166,9 +174,21 @@ impl Hart {
             self.privilege < Privilege::Machine || self.csr.mstatus & status::MIE != 0;
         let supervisor_enabled = self.privilege < Privilege::Supervisor
             || (self.privilege == Privilege::Supervisor && self.csr.mstatus & status::SIE != 0);
-        let for_machine = if machine_enabled { ready & !self.csr.mideleg } else { 0 };
-        let for_supervisor = if supervisor_enabled { ready & self.csr.mideleg } else { 0 };
-        let chosen = if for_machine != 0 { for_machine } else { for_supervisor };
+        let for_machine = if machine_enabled {
+            ready & !self.csr.mideleg
+        } else {
+            0
+        };
+        let for_supervisor = if supervisor_enabled {
+            ready & self.csr.mideleg
+        } else {
+            0
+        };
+        let chosen = if for_machine != 0 {
+            for_machine
+        } else {
+            for_supervisor
+        };
         [irq::MEI, irq::MSI, irq::MTI, irq::SEI, irq::SSI, irq::STI]
             .into_iter()
             .find(|bit| chosen & bit != 0)
@@ -179,7 +199,13 @@ impl Hart {
     pub(crate) fn take_trap(&mut self, trap: Exception) {
         let is_interrupt = trap.cause & cause::INTERRUPT != 0;
         let code = trap.cause & 63;
-        let delegated = if is_interrupt { self.csr.mideleg } else { self.csr.medeleg } >> code & 1 != 0;
+        let delegated = if is_interrupt {
+            self.csr.mideleg
+        } else {
+            self.csr.medeleg
+        } >> code
+            & 1
+            != 0;
         let pc = self.area.pc;
         let vector;
         if delegated && self.privilege <= Privilege::Supervisor {
@@ -211,7 +237,11 @@ impl Hart {
             self.privilege = Privilege::Machine;
             vector = self.csr.mtvec;
         }
-        let offset = if is_interrupt && vector & 1 != 0 { code * 4 } else { 0 };
+        let offset = if is_interrupt && vector & 1 != 0 {
+            code * 4
+        } else {
+            0
+        };
         self.area.pc = (vector & !3).wrapping_add(offset);
         self.parked = false;
         self.steps_not_retired += 1;
@@ -238,7 +268,11 @@ impl Hart {
     /// `sret`; the caller has checked the privilege. Sets pc.
     pub(crate) fn return_from_supervisor(&mut self) {
         let old = self.csr.mstatus;
-        let to = if old & status::SPP != 0 { Privilege::Supervisor } else { Privilege::User };
+        let to = if old & status::SPP != 0 {
+            Privilege::Supervisor
+        } else {
+            Privilege::User
+        };
         let mut new = old & !(status::SIE | status::SPP | status::MPRV) | status::SPIE;
         if old & status::SPIE != 0 {
             new |= status::SIE;
@@ -265,7 +299,11 @@ impl Hart {
     }
 
     /// Restores the hart's state and drops its caches.
-    pub(crate) fn restore(&mut self, p: &mut Platform, from: &mut StateReader<'_>) -> Result<(), StateError> {
+    pub(crate) fn restore(
+        &mut self,
+        p: &mut Platform,
+        from: &mut StateReader<'_>,
+    ) -> Result<(), StateError> {
         let mut from = from.section(*b"HART")?;
         self.area.pc = from.u64()? & !1;
         for x in &mut self.area.x[1..32] {
@@ -275,12 +313,13 @@ impl Hart {
             *f = from.u64()?;
         }
         self.area.fflags = from.u64()? & 0x1f;
-        self.privilege =
-            Privilege::from_bits(from.u8()?.into()).ok_or(StateError::BadValue { field: "privilege" })?;
+        self.privilege = Privilege::from_bits(from.u8()?.into())
+            .ok_or(StateError::BadValue { field: "privilege" })?;
         self.parked = from.bool()?;
         self.steps_not_retired = from.u64()?;
         let reservation = from.option(StateReader::u64)?;
-        p.memory.set_reservation(self.id, reservation.map(|set| set & !63));
+        p.memory
+            .set_reservation(self.id, reservation.map(|set| set & !63));
         self.csr.restore(&mut from)?;
         self.translations.mxr = self.csr.mstatus & status::MXR != 0;
         self.flush_translations();

@@ -23,7 +23,9 @@ pub(crate) struct Htif {
 /// Looks at `tohost` after a store to its page.
 pub(crate) fn poll(p: &mut Platform, icount: u64) {
     let Some(htif) = p.tohost else { return };
-    let Ok(value) = p.memory.read_u64(GuestPhysAddr(htif.tohost)) else { return };
+    let Ok(value) = p.memory.read_u64(GuestPhysAddr(htif.tohost)) else {
+        return;
+    };
     if value == 0 {
         return;
     }
@@ -34,7 +36,9 @@ pub(crate) fn poll(p: &mut Platform, icount: u64) {
             return;
         }
         (0, 0) => syscall(p, payload, icount),
-        (1, 1) => p.outputs.console(Icount(icount), ConsolePort::Uart, &[payload as u8]),
+        (1, 1) => p
+            .outputs
+            .console(Icount(icount), ConsolePort::Uart, &[payload as u8]),
         _ => {}
     }
     write_u64(p, htif.tohost, 0);
@@ -45,7 +49,9 @@ pub(crate) fn poll(p: &mut Platform, icount: u64) {
 
 fn syscall(p: &mut Platform, block: u64, icount: u64) {
     let argument = |p: &Platform, index: u64| {
-        p.memory.read_u64(GuestPhysAddr(block.wrapping_add(index * 8))).unwrap_or(0)
+        p.memory
+            .read_u64(GuestPhysAddr(block.wrapping_add(index * 8)))
+            .unwrap_or(0)
     };
     let result = match argument(p, 0) {
         SYSCALL_EXIT => {

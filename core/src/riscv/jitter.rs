@@ -13,7 +13,10 @@ pub(crate) struct Jitter {
 impl Jitter {
     /// A stream that depends on all bytes of the seed.
     pub(crate) fn new(seed: &[u8; 32], ticks_max: u32) -> Self {
-        Self { state: xxhash_rust::xxh3::xxh3_64_with_seed(seed, 0x6a69_7474_6572), ticks_max }
+        Self {
+            state: xxhash_rust::xxh3::xxh3_64_with_seed(seed, 0x6a69_7474_6572),
+            ticks_max,
+        }
     }
 
     /// The next delay, 0 to the maximum, in ticks. Draws nothing when jitter is off.

@@ -91,8 +91,19 @@ impl Translations {
             mxr: false,
             generation: 1,
             fetch_key: 0,
-            fetches: [FetchEntry { page: TLB_TAG_NONE, key: 0, physical: 0 }; FETCH_ENTRIES],
-            marks: vec![TableMark { generation: 0, used_as: TableUse::Other, for_fetches: false }; ram_pages],
+            fetches: [FetchEntry {
+                page: TLB_TAG_NONE,
+                key: 0,
+                physical: 0,
+            }; FETCH_ENTRIES],
+            marks: vec![
+                TableMark {
+                    generation: 0,
+                    used_as: TableUse::Other,
+                    for_fetches: false
+                };
+                ram_pages
+            ],
             table_generation: 1,
             write_generations: vec![0; ram_pages],
             // The arena comes zeroed, which would match page zero: the first flush clears all.
@@ -102,7 +113,10 @@ impl Translations {
     }
 }
 
-const EMPTY: TlbEntry = TlbEntry { tag: TLB_TAG_NONE, addend: 0 };
+const EMPTY: TlbEntry = TlbEntry {
+    tag: TLB_TAG_NONE,
+    addend: 0,
+};
 
 const fn tlb_index(va: u64) -> usize {
     (va >> 12) as usize & (TLB_ENTRIES - 1)
@@ -166,7 +180,8 @@ impl Hart {
             }
             TableUse::Leaf { region } => {
                 let first = (disturbance.address.0 & PAGE) >> 3;
-                let last = ((disturbance.address.0 & PAGE) + u64::from(disturbance.length) - 1) >> 3;
+                let last =
+                    ((disturbance.address.0 & PAGE) + u64::from(disturbance.length) - 1) >> 3;
                 for entry in first..=last {
                     self.drop_page(region | entry << 12);
                 }
@@ -179,9 +194,17 @@ impl Hart {
     }
 
     fn mark_table(&mut self, p: &mut Platform, table: u64, level: u32, va: u64, access: Access) {
-        let Some(offset) = p.memory.offset_of(GuestPhysAddr(table), 8) else { return };
+        let Some(offset) = p.memory.offset_of(GuestPhysAddr(table), 8) else {
+            return;
+        };
         let page = offset >> 12;
-        let used_as = if level == 0 { TableUse::Leaf { region: va & !0x1f_ffff } } else { TableUse::Other };
+        let used_as = if level == 0 {
+            TableUse::Leaf {
+                region: va & !0x1f_ffff,
+            }
+        } else {
+            TableUse::Other
+        };
         let for_fetches = access == Access::Fetch;
         let generation = self.translations.table_generation;
         let mark = &mut self.translations.marks[page];
@@ -192,7 +215,11 @@ impl Hart {
             mark.for_fetches |= for_fetches;
             return;
         }
-        *mark = TableMark { generation, used_as, for_fetches };
+        *mark = TableMark {
+            generation,
+            used_as,
+            for_fetches,
+        };
         p.memory.set_page_flag(page, page_flag::TABLE);
         self.drop_write_translations_of(page);
     }
@@ -204,7 +231,9 @@ impl Hart {
         }
         for tlb in &mut self.area.tlb {
             for entry in &mut tlb.write {
-                if entry.tag != TLB_TAG_NONE && entry.tag.wrapping_add(entry.addend) >> 12 == page as u64 {
+                if entry.tag != TLB_TAG_NONE
+                    && entry.tag.wrapping_add(entry.addend) >> 12 == page as u64
+                {
                     *entry = EMPTY;
                 }
             }
@@ -221,7 +250,11 @@ impl Hart {
         updates: bool,
         fills: bool,
     ) -> Result<u64, Exception> {
-        let privilege = if access == Access::Fetch { self.privilege } else { self.data_privilege() };
+        let privilege = if access == Access::Fetch {
+            self.privilege
+        } else {
+            self.data_privilege()
+        };
         let satp = self.csr.satp;
         let mode = satp >> 60;
         if privilege == Privilege::Machine || mode == 0 {
@@ -238,13 +271,20 @@ impl Hart {
             let index = va >> (12 + 9 * level) & 0x1ff;
             let entry_address = table + index * 8;
             path[level as usize] = entry_address;
-            if !self.csr.pmp.check(entry_address, 8, Access::Load, Privilege::Supervisor) {
+            if !self
+                .csr
+                .pmp
+                .check(entry_address, 8, Access::Load, Privilege::Supervisor)
+            {
                 return Err(access.access_fault(va));
             }
             let Ok(entry) = p.memory.read_u64(GuestPhysAddr(entry_address)) else {
                 return Err(access.access_fault(va));
             };
-            if entry & pte::V == 0 || entry & (pte::R | pte::W) == pte::W || entry & pte::RESERVED != 0 {
+            if entry & pte::V == 0
+                || entry & (pte::R | pte::W) == pte::W
+                || entry & pte::RESERVED != 0
+            {
                 return Err(access.page_fault(va));
             }
             let frame = (entry >> 10 & ((1 << 44) - 1)) << 12;
@@ -255,7 +295,9 @@ impl Hart {
                 table = frame;
                 continue;
             }
-            self.check_leaf(entry, access, privilege).then_some(()).ok_or(access.page_fault(va))?;
+            self.check_leaf(entry, access, privilege)
+                .then_some(())
+                .ok_or(access.page_fault(va))?;
             let span = (1u64 << (12 + 9 * level)) - 1;
             if frame & span != 0 {
                 return Err(access.page_fault(va));
@@ -265,12 +307,17 @@ impl Hart {
                 if self.csr.menvcfg & MENVCFG_ADUE == 0 {
                     return Err(access.page_fault(va));
                 }
-                if !self.csr.pmp.check(entry_address, 8, Access::Store, Privilege::Supervisor) {
+                if !self
+                    .csr
+                    .pmp
+                    .check(entry_address, 8, Access::Store, Privilege::Supervisor)
+                {
                     return Err(access.access_fault(va));
                 }
                 if updates {
                     // A bit that only allows more takes nothing away from what was derived.
-                    p.memory.set_table_entry(GuestPhysAddr(entry_address), wanted);
+                    p.memory
+                        .set_table_entry(GuestPhysAddr(entry_address), wanted);
                 }
             }
             if fills {
@@ -309,11 +356,17 @@ impl Hart {
         fills: bool,
     ) -> Result<u64, Exception> {
         let address = self.walk(p, va, access, true, fills)?;
-        self.check_physical(address, length, access).then_some(address).ok_or(access.access_fault(va))
+        self.check_physical(address, length, access)
+            .then_some(address)
+            .ok_or(access.access_fault(va))
     }
 
     fn check_physical(&self, address: u64, length: u64, access: Access) -> bool {
-        let privilege = if access == Access::Fetch { self.privilege } else { self.data_privilege() };
+        let privilege = if access == Access::Fetch {
+            self.privilege
+        } else {
+            self.data_privilege()
+        };
         self.csr.pmp.check(address, length, access, privilege)
     }
 
@@ -335,8 +388,11 @@ impl Hart {
             return Err(Access::Fetch.access_fault(va));
         }
         if !REFERENCE && self.csr.pmp.is_uniform(physical & !PAGE) {
-            self.translations.fetches[index] =
-                FetchEntry { page: va & !PAGE, key: self.translations.fetch_key, physical: physical & !PAGE };
+            self.translations.fetches[index] = FetchEntry {
+                page: va & !PAGE,
+                key: self.translations.fetch_key,
+                physical: physical & !PAGE,
+            };
         }
         Ok(physical)
     }
@@ -348,12 +404,17 @@ impl Hart {
 
     fn fill(&mut self, p: &mut Platform, va: u64, physical: u64, for_write: bool) {
         let page_address = physical & !PAGE;
-        let Some(offset) = p.memory.offset_of(GuestPhysAddr(page_address), PAGE + 1) else { return };
+        let Some(offset) = p.memory.offset_of(GuestPhysAddr(page_address), PAGE + 1) else {
+            return;
+        };
         if !self.csr.pmp.is_uniform(page_address) {
             return;
         }
         let context = self.area.context as usize;
-        let entry = TlbEntry { tag: va & !PAGE, addend: (offset as u64).wrapping_sub(va & !PAGE) };
+        let entry = TlbEntry {
+            tag: va & !PAGE,
+            addend: (offset as u64).wrapping_sub(va & !PAGE),
+        };
         if for_write {
             let page = offset >> 12;
             if !p.memory.open_for_fast_stores(page) {
@@ -382,7 +443,13 @@ impl Hart {
         let first = length.min(PAGE + 1 - (va & PAGE));
         if first < length {
             let low = self.translate(p, va, first, Access::Load, false)?;
-            let high = self.translate(p, va.wrapping_add(first), length - first, Access::Load, false)?;
+            let high = self.translate(
+                p,
+                va.wrapping_add(first),
+                length - first,
+                Access::Load,
+                false,
+            )?;
             let (head, tail) = bytes[..length as usize].split_at_mut(first as usize);
             let low = p.memory.read(GuestPhysAddr(low), head);
             let high = p.memory.read(GuestPhysAddr(high), tail);
@@ -392,7 +459,10 @@ impl Hart {
             return Ok((u64::from_le_bytes(bytes), false));
         }
         let address = self.translate(p, va, length, Access::Load, !REFERENCE)?;
-        if p.memory.read(GuestPhysAddr(address), &mut bytes[..length as usize]).is_ok() {
+        if p.memory
+            .read(GuestPhysAddr(address), &mut bytes[..length as usize])
+            .is_ok()
+        {
             if !REFERENCE {
                 self.fill(p, va, address, false);
             }
@@ -426,7 +496,9 @@ impl Hart {
             let second = va.wrapping_add(first);
             for (va, length) in [(va, first), (second, length - first)] {
                 let address = self.walk(p, va, Access::Store, false, false)?;
-                if !self.check_physical(address, length, Access::Store) || !p.is_ram(address, length) {
+                if !self.check_physical(address, length, Access::Store)
+                    || !p.is_ram(address, length)
+                {
                     return Err(Access::Store.access_fault(va).into());
                 }
             }
@@ -435,7 +507,10 @@ impl Hart {
             let (head, tail) = bytes.split_at(first as usize);
             let low = p.memory.write_by_cpu(GuestPhysAddr(low), head);
             let high = p.memory.write_by_cpu(GuestPhysAddr(high), tail);
-            assert!(low.is_ok() && high.is_ok(), "both halves were found to be RAM");
+            assert!(
+                low.is_ok() && high.is_ok(),
+                "both halves were found to be RAM"
+            );
             return Ok(p.memory.has_disturbances());
         }
         let address = self.translate(p, va, length, Access::Store, !REFERENCE)?;
@@ -463,11 +538,17 @@ impl Hart {
         access: Access,
     ) -> Result<u64, Exception> {
         if va & (length - 1) != 0 {
-            let code = if access == Access::Load { cause::LOAD_MISALIGNED } else { cause::STORE_MISALIGNED };
+            let code = if access == Access::Load {
+                cause::LOAD_MISALIGNED
+            } else {
+                cause::STORE_MISALIGNED
+            };
             return Err(Exception::new(code, va));
         }
         let address = self.translate(p, va, length, access, !REFERENCE)?;
-        p.is_ram(address, length).then_some(address).ok_or(access.access_fault(va))
+        p.is_ram(address, length)
+            .then_some(address)
+            .ok_or(access.access_fault(va))
     }
 
     /// LR: loads and reserves the 64-byte set.
@@ -494,7 +575,10 @@ impl Hart {
         let holds = p.memory.reservation(self.id) == Some(address & !63);
         p.memory.set_reservation(self.id, None);
         if holds {
-            let stored = p.memory.write_by_cpu(GuestPhysAddr(address), &value.to_le_bytes()[..length as usize]);
+            let stored = p.memory.write_by_cpu(
+                GuestPhysAddr(address),
+                &value.to_le_bytes()[..length as usize],
+            );
             assert!(stored.is_ok(), "an atomic address was found to be RAM");
         }
         Ok((holds, p.memory.has_disturbances()))
@@ -525,7 +609,9 @@ impl Hart {
         let address = self.translate_atomic::<REFERENCE>(p, va, length, Access::Store)?;
         let old = read_ram(p, address, length).ok_or(Access::Store.access_fault(va))?;
         let new = operation(old).to_le_bytes();
-        let stored = p.memory.write_by_cpu(GuestPhysAddr(address), &new[..length as usize]);
+        let stored = p
+            .memory
+            .write_by_cpu(GuestPhysAddr(address), &new[..length as usize]);
         assert!(stored.is_ok(), "an atomic address was found to be RAM");
         if !REFERENCE {
             self.fill(p, va, address, true);
@@ -536,7 +622,9 @@ impl Hart {
 
 fn read_ram(p: &Platform, address: u64, length: u64) -> Option<u64> {
     let mut bytes = [0; 8];
-    p.memory.read(GuestPhysAddr(address), &mut bytes[..length as usize]).ok()?;
+    p.memory
+        .read(GuestPhysAddr(address), &mut bytes[..length as usize])
+        .ok()?;
     Some(u64::from_le_bytes(bytes))
 }
 

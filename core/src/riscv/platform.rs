@@ -102,7 +102,12 @@ impl Platform {
         (ticks <= u64::MAX >> self.time_shift).then(|| ticks << self.time_shift)
     }
 
-    pub(crate) fn read(&mut self, icount: Icount, address: u64, size: AccessSize) -> Result<u64, MmioError> {
+    pub(crate) fn read(
+        &mut self,
+        icount: Icount,
+        address: u64,
+        size: AccessSize,
+    ) -> Result<u64, MmioError> {
         let mut cx = context!(self, icount);
         let value = match address {
             SYSCON_BASE..RTC_BASE => self.syscon.read(&mut cx, address - SYSCON_BASE, size)?,
@@ -129,9 +134,15 @@ impl Platform {
     ) -> Result<(), MmioError> {
         let mut cx = context!(self, icount);
         match address {
-            SYSCON_BASE..RTC_BASE => self.syscon.write(&mut cx, address - SYSCON_BASE, size, value)?,
+            SYSCON_BASE..RTC_BASE => {
+                self.syscon
+                    .write(&mut cx, address - SYSCON_BASE, size, value)?
+            }
             RTC_BASE..0x10_2000 => self.rtc.write(&mut cx, address - RTC_BASE, size, value)?,
-            CLINT_BASE..0x201_0000 => self.clint.write(address - CLINT_BASE, size, value, &mut self.jitter),
+            CLINT_BASE..0x201_0000 => {
+                self.clint
+                    .write(address - CLINT_BASE, size, value, &mut self.jitter)
+            }
             PLIC_BASE..0xc60_0000 => self.plic.write(address - PLIC_BASE, size, value),
             UART_BASE..0x1000_0100 => self.uart.write(&mut cx, address - UART_BASE, size, value)?,
             VIRTIO_BASE..0x1000_9000 => {
@@ -162,7 +173,11 @@ impl Platform {
     /// Lets devices whose time has come act. Called before the step at `icount`.
     pub(crate) fn tick(&mut self, icount: u64) {
         let time = GuestTime(self.time_at(icount));
-        if self.rtc.next_deadline().is_some_and(|deadline| deadline <= time) {
+        if self
+            .rtc
+            .next_deadline()
+            .is_some_and(|deadline| deadline <= time)
+        {
             self.rtc.tick(time);
             self.update_lines();
         }
@@ -175,7 +190,9 @@ impl Platform {
 
     /// Length of RAM from an address on, 0 outside.
     pub(crate) fn is_ram(&self, address: u64, length: u64) -> bool {
-        self.memory.offset_of(GuestPhysAddr(address), length).is_some()
+        self.memory
+            .offset_of(GuestPhysAddr(address), length)
+            .is_some()
     }
 }
 

@@ -77,12 +77,19 @@ impl Plic {
             return 0;
         }
         match offset {
-            0..PENDING => self.priority.get((offset / 4) as usize).copied().unwrap_or(0).into(),
+            0..PENDING => self
+                .priority
+                .get((offset / 4) as usize)
+                .copied()
+                .unwrap_or(0)
+                .into(),
             PENDING..ENABLE => half(self.pending, (offset - PENDING) / 4),
             ENABLE..CONTEXT => {
                 let context = ((offset - ENABLE) / ENABLE_STRIDE) as usize;
                 let word = (offset - ENABLE) % ENABLE_STRIDE / 4;
-                self.contexts.get(context).map_or(0, |context| half(context.enabled, word))
+                self.contexts
+                    .get(context)
+                    .map_or(0, |context| half(context.enabled, word))
             }
             _ => {
                 let context = ((offset - CONTEXT) / CONTEXT_STRIDE) as usize;

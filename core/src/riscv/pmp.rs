@@ -32,13 +32,17 @@ impl Pmp {
 
     /// Reads `pmpcfg<register>`, register even.
     pub(crate) fn read_config(&self, register: usize) -> u64 {
-        (0..8).rev().fold(0, |value, byte| value << 8 | u64::from(self.config.get(register * 4 + byte).copied().unwrap_or(0)))
+        (0..8).rev().fold(0, |value, byte| {
+            value << 8 | u64::from(self.config.get(register * 4 + byte).copied().unwrap_or(0))
+        })
     }
 
     /// Writes `pmpcfg<register>`, register even. Locked entries keep their value.
     pub(crate) fn write_config(&mut self, register: usize, value: u64) {
         for byte in 0..8 {
-            let Some(config) = self.config.get_mut(register * 4 + byte) else { return };
+            let Some(config) = self.config.get_mut(register * 4 + byte) else {
+                return;
+            };
             if *config & LOCK != 0 {
                 continue;
             }
@@ -75,7 +79,11 @@ impl Pmp {
         match self.config[entry] >> MODE_SHIFT & 3 {
             0 => None,
             1 => {
-                let bottom = if entry == 0 { 0 } else { self.address[entry - 1] };
+                let bottom = if entry == 0 {
+                    0
+                } else {
+                    self.address[entry - 1]
+                };
                 (bottom < address).then(|| (bottom << 2, (address << 2) - 1))
             }
             2 => Some((address << 2, (address << 2) + 3)),
@@ -102,15 +110,25 @@ impl Pmp {
     }
 
     /// Whether an access of `length` bytes is allowed.
-    pub(crate) fn check(&self, address: u64, length: u64, access: Access, privilege: Privilege) -> bool {
+    pub(crate) fn check(
+        &self,
+        address: u64,
+        length: u64,
+        access: Access,
+        privilege: Privilege,
+    ) -> bool {
         let last = address.saturating_add(length - 1);
         for entry in 0..PMP_ENTRIES {
-            let Some((from, to)) = self.range(entry) else { continue };
+            let Some((from, to)) = self.range(entry) else {
+                continue;
+            };
             if to < address || from > last {
                 continue;
             }
             // The lowest entry that matches any byte decides, and must match all of them.
-            return from <= address && last <= to && Self::allows(self.config[entry], access, privilege);
+            return from <= address
+                && last <= to
+                && Self::allows(self.config[entry], access, privilege);
         }
         privilege == Privilege::Machine
     }
@@ -119,7 +137,9 @@ impl Pmp {
     pub(crate) fn is_uniform(&self, page: u64) -> bool {
         let last = page + 0xfff;
         for entry in 0..PMP_ENTRIES {
-            let Some((from, to)) = self.range(entry) else { continue };
+            let Some((from, to)) = self.range(entry) else {
+                continue;
+            };
             if to < page || from > last {
                 continue;
             }

@@ -26,7 +26,13 @@ pub(crate) enum HartExit {
 
 impl HartWithCode {
     /// Runs from `*icount` to `limit`, or until something else must happen first.
-    pub(crate) fn run(&mut self, p: &mut Platform, icount: &mut u64, limit: u64, engine: Engine) -> HartExit {
+    pub(crate) fn run(
+        &mut self,
+        p: &mut Platform,
+        icount: &mut u64,
+        limit: u64,
+        engine: Engine,
+    ) -> HartExit {
         loop {
             self.settle(p, *icount);
             if p.halted.is_some() {
@@ -84,7 +90,10 @@ impl HartWithCode {
     fn deadline(&self, p: &Platform, icount: u64, limit: u64) -> u64 {
         // The budget is signed.
         let mut deadline = limit.min(icount.saturating_add(i64::MAX as u64));
-        for time in [self.hart.next_timer(p, icount), p.next_deadline()].into_iter().flatten() {
+        for time in [self.hart.next_timer(p, icount), p.next_deadline()]
+            .into_iter()
+            .flatten()
+        {
             if let Some(at) = p.icount_of(time)
                 && at > icount
             {
@@ -95,7 +104,11 @@ impl HartWithCode {
     }
 
     fn run_blocks(&mut self, p: &mut Platform) -> Exit {
-        let Self { hart, code, scratch } = self;
+        let Self {
+            hart,
+            code,
+            scratch,
+        } = self;
         loop {
             // The last block may have used the budget up: finding the next one has effects (a fault, A bits).
             if hart.area.budget <= 0 {
@@ -112,7 +125,9 @@ impl HartWithCode {
             if p.memory.has_disturbances() {
                 return Exit::Recheck;
             }
-            let Some(block) = block else { return step::<false>(hart, scratch, p) };
+            let Some(block) = block else {
+                return step::<false>(hart, scratch, p);
+            };
             match execute::<false, false>(hart, p, code, block) {
                 Exit::Miss => {}
                 Exit::Budget if hart.area.budget <= 0 => return Exit::Recheck,
@@ -126,7 +141,9 @@ impl HartWithCode {
     pub(crate) fn settle(&mut self, p: &mut Platform, icount: u64) {
         while p.memory.has_disturbances() {
             for disturbance in p.memory.take_disturbances() {
-                let Some(offset) = p.memory.offset_of(disturbance.address, 1) else { continue };
+                let Some(offset) = p.memory.offset_of(disturbance.address, 1) else {
+                    continue;
+                };
                 let page = offset / PAGE_BYTES as usize;
                 let flags = p.memory.page_flags(page);
                 if flags & page_flag::TABLE != 0 && !self.hart.table_disturbed(page, &disturbance) {
@@ -156,7 +173,11 @@ fn find_block(
     let key = hart.translations.fetch_key;
     let variant = (key & 1) as usize;
     let offset = (physical - p.memory.base().0) as usize;
-    let found = code.find(offset / PAGE_BYTES as usize, offset % PAGE_BYTES as usize, variant);
+    let found = code.find(
+        offset / PAGE_BYTES as usize,
+        offset % PAGE_BYTES as usize,
+        variant,
+    );
     let block = found.or_else(|| code.decode(hart, p, physical));
     if let Some(block) = block {
         code.remember_jump(pc, key, block);
@@ -165,7 +186,11 @@ fn find_block(
 }
 
 /// Executes the one instruction at `pc`.
-fn step<const REFERENCE: bool>(hart: &mut Hart, scratch: &mut BlockCache, p: &mut Platform) -> Exit {
+fn step<const REFERENCE: bool>(
+    hart: &mut Hart,
+    scratch: &mut BlockCache,
+    p: &mut Platform,
+) -> Exit {
     let pc = hart.area.pc;
     match fetch_one::<REFERENCE>(hart, p, pc) {
         Ok(op) => {

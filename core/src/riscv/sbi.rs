@@ -78,7 +78,8 @@ fn legacy(hart: &mut Hart, p: &mut Platform, icount: u64, extension: u64) -> Opt
     match extension {
         extension::SET_TIMER => set_timer(hart, p, argument),
         extension::CONSOLE_PUTCHAR => {
-            p.outputs.console(Icount(icount), ConsolePort::Uart, &[argument as u8]);
+            p.outputs
+                .console(Icount(icount), ConsolePort::Uart, &[argument as u8]);
         }
         extension::CONSOLE_GETCHAR => return Some(-1),
         extension::CLEAR_IPI => hart.csr.mip_software &= !irq::SSI,
@@ -196,7 +197,8 @@ fn console(hart: &Hart, p: &mut Platform, icount: u64, function: u64) -> (i64, i
         // Reading: nothing is ever there; input goes to the UART itself.
         1 => (SUCCESS, 0),
         2 => {
-            p.outputs.console(Icount(icount), ConsolePort::Uart, &[first as u8]);
+            p.outputs
+                .console(Icount(icount), ConsolePort::Uart, &[first as u8]);
             (SUCCESS, 0)
         }
         _ => (NOT_SUPPORTED, 0),

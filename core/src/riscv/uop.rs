@@ -53,20 +53,37 @@ pub(crate) struct Uop {
 }
 
 impl Uop {
-    pub(crate) const ILLEGAL: Self =
-        Self { code: Code::Illegal, rd: SINK, rs1: 0, rs2: 0, imm: 0, offset: 0, len: 2, extra: 0 };
+    pub(crate) const ILLEGAL: Self = Self {
+        code: Code::Illegal,
+        rd: SINK,
+        rs1: 0,
+        rs2: 0,
+        imm: 0,
+        offset: 0,
+        len: 2,
+        extra: 0,
+    };
 
     /// The micro-operation for an instruction at `offset` from the block's start.
     pub(crate) fn new(inst: Option<&Inst>, raw: u32, offset: u16, floating_point: bool) -> Self {
         let len = if raw & 3 == 3 { 4 } else { 2 };
-        let illegal = Self { imm: raw as i32, offset, len, ..Self::ILLEGAL };
+        let illegal = Self {
+            imm: raw as i32,
+            offset,
+            len,
+            ..Self::ILLEGAL
+        };
         let Some(inst) = inst else { return illegal };
         let mut code = Code::from(inst.op);
         let kind = code.kind();
         if kind != Kind::Integer && !floating_point {
             return illegal;
         }
-        let rd = if kind == Kind::FloatResult || inst.rd != 0 { inst.rd } else { SINK };
+        let rd = if kind == Kind::FloatResult || inst.rd != 0 {
+            inst.rd
+        } else {
+            SINK
+        };
         let mut rs1 = inst.rs1;
         match code {
             Code::Lui => code = Code::LoadImmediate,
@@ -84,7 +101,11 @@ impl Uop {
             rd,
             rs1,
             rs2: inst.rs2,
-            imm: if code.wants_word() { raw as i32 } else { inst.imm },
+            imm: if code.wants_word() {
+                raw as i32
+            } else {
+                inst.imm
+            },
             offset,
             len,
             extra: inst.rm << 5 | inst.rs3 & 31,
@@ -118,8 +139,24 @@ impl Code {
         use Code as C;
         matches!(
             self,
-            C::FeqS | C::FltS | C::FleS | C::FclassS | C::FmvXW | C::FcvtWS | C::FcvtWuS | C::FcvtLS | C::FcvtLuS
-                | C::FeqD | C::FltD | C::FleD | C::FclassD | C::FmvXD | C::FcvtWD | C::FcvtWuD | C::FcvtLD | C::FcvtLuD
+            C::FeqS
+                | C::FltS
+                | C::FleS
+                | C::FclassS
+                | C::FmvXW
+                | C::FcvtWS
+                | C::FcvtWuS
+                | C::FcvtLS
+                | C::FcvtLuS
+                | C::FeqD
+                | C::FltD
+                | C::FleD
+                | C::FclassD
+                | C::FmvXD
+                | C::FcvtWD
+                | C::FcvtWuD
+                | C::FcvtLD
+                | C::FcvtLuD
         )
     }
 
@@ -127,12 +164,46 @@ impl Code {
         use Code as C;
         matches!(
             self,
-            C::FaddS | C::FsubS | C::FmulS | C::FdivS | C::FsqrtS | C::FmaddS | C::FmsubS | C::FnmsubS | C::FnmaddS
-                | C::FsgnjS | C::FsgnjnS | C::FsgnjxS | C::FminS | C::FmaxS
-                | C::FcvtSW | C::FcvtSWu | C::FcvtSL | C::FcvtSLu | C::FmvWX | C::FcvtSD
-                | C::FaddD | C::FsubD | C::FmulD | C::FdivD | C::FsqrtD | C::FmaddD | C::FmsubD | C::FnmsubD | C::FnmaddD
-                | C::FsgnjD | C::FsgnjnD | C::FsgnjxD | C::FminD | C::FmaxD
-                | C::FcvtDW | C::FcvtDWu | C::FcvtDL | C::FcvtDLu | C::FmvDX | C::FcvtDS
+            C::FaddS
+                | C::FsubS
+                | C::FmulS
+                | C::FdivS
+                | C::FsqrtS
+                | C::FmaddS
+                | C::FmsubS
+                | C::FnmsubS
+                | C::FnmaddS
+                | C::FsgnjS
+                | C::FsgnjnS
+                | C::FsgnjxS
+                | C::FminS
+                | C::FmaxS
+                | C::FcvtSW
+                | C::FcvtSWu
+                | C::FcvtSL
+                | C::FcvtSLu
+                | C::FmvWX
+                | C::FcvtSD
+                | C::FaddD
+                | C::FsubD
+                | C::FmulD
+                | C::FdivD
+                | C::FsqrtD
+                | C::FmaddD
+                | C::FmsubD
+                | C::FnmsubD
+                | C::FnmaddD
+                | C::FsgnjD
+                | C::FsgnjnD
+                | C::FsgnjxD
+                | C::FminD
+                | C::FmaxD
+                | C::FcvtDW
+                | C::FcvtDWu
+                | C::FcvtDL
+                | C::FcvtDLu
+                | C::FmvDX
+                | C::FcvtDS
         )
     }
 
@@ -145,8 +216,18 @@ impl Code {
         use Code as C;
         matches!(
             self,
-            C::Csrrw | C::Csrrs | C::Csrrc | C::Csrrwi | C::Csrrsi | C::Csrrci
-                | C::Ecall | C::Ebreak | C::Mret | C::Sret | C::Wfi | C::SfenceVma
+            C::Csrrw
+                | C::Csrrs
+                | C::Csrrc
+                | C::Csrrwi
+                | C::Csrrsi
+                | C::Csrrci
+                | C::Ecall
+                | C::Ebreak
+                | C::Mret
+                | C::Sret
+                | C::Wfi
+                | C::SfenceVma
         )
     }
 

@@ -2,7 +2,9 @@
 
 use super::support::guest;
 use reprise_core::event::{InputEvent, Start};
-use reprise_core::machine::{Engine, Machine, MachineConfig, MachineImages, RunExit, Snapshot, StateHash};
+use reprise_core::machine::{
+    Engine, Machine, MachineConfig, MachineImages, RunExit, Snapshot, StateHash,
+};
 use reprise_core::types::Icount;
 use std::sync::{Arc, OnceLock};
 
@@ -10,9 +12,17 @@ const RANDOM_POINTS: usize = 50;
 
 fn images() -> MachineImages {
     static FILES: OnceLock<[Arc<[u8]>; 2]> = OnceLock::new();
-    let read = |name| std::fs::read(guest().join(name)).expect("the guest is built").into();
+    let read = |name| {
+        std::fs::read(guest().join(name))
+            .expect("the guest is built")
+            .into()
+    };
     let [kernel, initrd] = FILES.get_or_init(|| [read("Image"), read("initrd")]);
-    MachineImages { kernel: Some(Arc::clone(kernel)), initrd: Some(Arc::clone(initrd)), disks: Vec::new() }
+    MachineImages {
+        kernel: Some(Arc::clone(kernel)),
+        initrd: Some(Arc::clone(initrd)),
+        disks: Vec::new(),
+    }
 }
 
 fn machine() -> Machine {
@@ -28,14 +38,23 @@ fn machine() -> Machine {
 
 fn powered_on() -> Machine {
     let mut machine = machine();
-    let command = ["/bin/sh", "-c", "ls -l /proc/self; for i in 1 2 3; do echo $i > /tmp/$i; done; cat /tmp/*"];
+    let command = [
+        "/bin/sh",
+        "-c",
+        "ls -l /proc/self; for i in 1 2 3; do echo $i > /tmp/$i; done; cat /tmp/*",
+    ];
     let start = Start {
-        command: command.iter().map(|word| word.as_bytes().to_vec()).collect(),
+        command: command
+            .iter()
+            .map(|word| word.as_bytes().to_vec())
+            .collect(),
         clock_unix_nanoseconds: 1_700_000_000_000_000_000,
         seed: [9; 32],
         ..Start::default()
     };
-    machine.inject(&InputEvent::Start(Box::new(start))).expect("a start at power-on");
+    machine
+        .inject(&InputEvent::Start(Box::new(start)))
+        .expect("a start at power-on");
     machine
 }
 
@@ -44,7 +63,9 @@ fn run_to(machine: &mut Machine, limit: u64) -> bool {
     loop {
         match machine.run(Icount(limit)) {
             RunExit::Limit => return true,
-            RunExit::Idle { deadline: Some(deadline) } => machine.idle_jump(deadline).expect("all harts wait"),
+            RunExit::Idle {
+                deadline: Some(deadline),
+            } => machine.idle_jump(deadline).expect("all harts wait"),
             RunExit::Halted(_) => return false,
             exit => panic!("{exit:?}"),
         }
@@ -52,7 +73,10 @@ fn run_to(machine: &mut Machine, limit: u64) -> bool {
 }
 
 fn finish(machine: &mut Machine) -> (Icount, StateHash) {
-    assert!(!run_to(machine, 2_000_000_000), "the guest switches itself off");
+    assert!(
+        !run_to(machine, 2_000_000_000),
+        "the guest switches itself off"
+    );
     (machine.icount(), machine.state_hash())
 }
 
@@ -86,12 +110,22 @@ fn snapshots_at_fifty_icounts_run_on_to_the_same_state() {
         assert!(run_to(&mut machine, point));
         let snapshot = machine.snapshot(last.as_ref());
         // One machine takes over all snapshots in turn, so what an earlier run left must not show.
-        other.restore(&snapshot).expect("a snapshot of an equal machine");
-        assert_eq!(other.state_hash(), machine.state_hash(), "restored at {point}");
+        other
+            .restore(&snapshot)
+            .expect("a snapshot of an equal machine");
+        assert_eq!(
+            other.state_hash(),
+            machine.state_hash(),
+            "restored at {point}"
+        );
         assert_eq!(finish(&mut other), (end, hash), "restored at {point}");
         last = Some(snapshot);
     }
-    assert_eq!(finish(&mut machine), (end, hash), "taking snapshots changed the execution");
+    assert_eq!(
+        finish(&mut machine),
+        (end, hash),
+        "taking snapshots changed the execution"
+    );
 }
 
 #[test]
@@ -124,7 +158,11 @@ fn engines_may_alternate() {
     let mut machine = powered_on();
     for (round, point) in points(end).into_iter().enumerate() {
         // Mostly the fast engine, with stretches of the slow one.
-        machine.set_engine(if round % 5 == 0 { Engine::Reference } else { Engine::Blocks });
+        machine.set_engine(if round % 5 == 0 {
+            Engine::Reference
+        } else {
+            Engine::Blocks
+        });
         assert!(run_to(&mut machine, point));
     }
     assert_eq!(finish(&mut machine), (end, hash));

@@ -7,7 +7,11 @@ use std::path::Path;
 fn check_refused(finished: Finished, says: &str) {
     let finished = finished.expect(2);
     assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
-    assert!(finished.stderr.contains(says), "expected `{says}` in: {}", finished.stderr);
+    assert!(
+        finished.stderr.contains(says),
+        "expected `{says}` in: {}",
+        finished.stderr
+    );
 }
 
 fn replay(trace: &Path) -> Finished {
@@ -17,15 +21,27 @@ fn replay(trace: &Path) -> Finished {
 #[test]
 fn usage_errors() {
     check_refused(finish(reprise().arg("fly")), "fly");
-    check_refused(finish(reprise().args(["replay", "/nonexistent.rpt"])), "/nonexistent.rpt");
-    check_refused(finish(reprise().args(["run", "--ram", "3", "--", "/bin/true"])), "RAM");
+    check_refused(
+        finish(reprise().args(["replay", "/nonexistent.rpt"])),
+        "/nonexistent.rpt",
+    );
+    check_refused(
+        finish(reprise().args(["run", "--ram", "3", "--", "/bin/true"])),
+        "RAM",
+    );
 }
 
 #[test]
 fn files_that_are_no_traces() {
     let folder = folder();
     let file = folder.path().join("file");
-    for bytes in [&b""[..], b"x", b"this is no trace at all, whatever its name says", &[0; 4096], &[0xff; 4096]] {
+    for bytes in [
+        &b""[..],
+        b"x",
+        b"this is no trace at all, whatever its name says",
+        &[0; 4096],
+        &[0xff; 4096],
+    ] {
         std::fs::write(&file, bytes).unwrap();
         check_refused(replay(&file), "trace");
     }
@@ -41,14 +57,23 @@ fn a_trace_whose_images_are_missing_or_others() {
     record(&trace, 1, &[], &["/bin/true"]).expect(0);
     let empty = folder.path().join("cache");
     std::fs::create_dir(&empty).unwrap();
-    let missing = finish(reprise().env("REPRISE_CACHE", &empty).args(["replay", "--quiet"]).arg(&trace));
+    let missing = finish(
+        reprise()
+            .env("REPRISE_CACHE", &empty)
+            .args(["replay", "--quiet"])
+            .arg(&trace),
+    );
     check_refused(missing, "image");
     // A file of the right name and the wrong content is not taken for the image.
     for name in ["Image", "initrd"] {
         std::fs::write(empty.join(name), b"something else").unwrap();
     }
     let mut command = reprise();
-    command.env("REPRISE_CACHE", &empty).args(["replay", "--quiet", "--images"]).arg(&empty).arg(&trace);
+    command
+        .env("REPRISE_CACHE", &empty)
+        .args(["replay", "--quiet", "--images"])
+        .arg(&empty)
+        .arg(&trace);
     check_refused(finish(&mut command), "image");
 }
 
@@ -70,7 +95,11 @@ fn damaged_traces_replay_shorter_or_are_refused() {
         let cut = random(whole.len());
         std::fs::write(&damaged, &whole[..cut]).unwrap();
         let finished = replay(&damaged);
-        assert!(matches!(finished.status, 0 | 2), "cut at {cut}: {}", finished.stderr);
+        assert!(
+            matches!(finished.status, 0 | 2),
+            "cut at {cut}: {}",
+            finished.stderr
+        );
         assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
 
         let mut flipped = whole.clone();
@@ -78,7 +107,11 @@ fn damaged_traces_replay_shorter_or_are_refused() {
         flipped[bit / 8] ^= 1 << (bit % 8);
         std::fs::write(&damaged, &flipped).unwrap();
         let finished = replay(&damaged);
-        assert!(matches!(finished.status, 0 | 2), "bit {bit}: {}", finished.stderr);
+        assert!(
+            matches!(finished.status, 0 | 2),
+            "bit {bit}: {}",
+            finished.stderr
+        );
         assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
     }
 }

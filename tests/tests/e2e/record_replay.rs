@@ -49,7 +49,11 @@ fn a_use_after_free_found_by_a_random_key() {
             assert_eq!(recorded.end(), replay_in_node(&trace).expect(0).end());
         }
     }
-    assert_eq!(statuses.len(), 2, "the key should matter: some seeds fail and some do not");
+    assert_eq!(
+        statuses.len(),
+        2,
+        "the key should matter: some seeds fail and some do not"
+    );
 }
 
 #[test]
@@ -69,10 +73,17 @@ fn ten_seeds_of_the_race_each_the_same_way_on_every_replay() {
             assert_eq!(recorded.stdout, replayed.stdout, "seed {seeds}");
         }
         if seeds <= 2 {
-            assert_eq!(recorded.end(), replay_in_node(&trace).expect(0).end(), "seed {seeds} as wasm");
+            assert_eq!(
+                recorded.end(),
+                replay_in_node(&trace).expect(0).end(),
+                "seed {seeds} as wasm"
+            );
         }
     }
-    assert!(failures > 0 && failures < seeds, "{failures} of {seeds} seeds failed");
+    assert!(
+        failures > 0 && failures < seeds,
+        "{failures} of {seeds} seeds failed"
+    );
 }
 
 #[test]
@@ -89,7 +100,8 @@ fn the_parser_dies_on_one_typed_line() {
 fn an_interactive_session_fits_into_four_kilobytes() {
     let folder = folder();
     let script = folder.path().join("input");
-    let commands = "uname -a\nls /\ncd /tmp\necho hello > a\ncat a\nwc a\nps\nls -l /demos\ndate\nexit\n";
+    let commands =
+        "uname -a\nls /\ncd /tmp\necho hello > a\ncat a\nwc a\nps\nls -l /demos\ndate\nexit\n";
     std::fs::write(&script, commands).unwrap();
     let trace = folder.path().join("trace.rpt");
     let recorded = record(&trace, 7, &["--input", &script.display().to_string()], &[]).expect(0);
@@ -99,7 +111,10 @@ fn an_interactive_session_fits_into_four_kilobytes() {
     assert_eq!(recorded.end(), replayed.end());
     assert_eq!(recorded.end(), replay_in_node(&trace).expect(0).end());
     let byte_len = std::fs::metadata(&trace).unwrap().len();
-    assert!(byte_len <= 4096, "boot, ten commands and power-off take {byte_len} bytes");
+    assert!(
+        byte_len <= 4096,
+        "boot, ten commands and power-off take {byte_len} bytes"
+    );
 }
 
 /// Processes that keep every core of the host busy while a test runs.
@@ -135,7 +150,11 @@ fn replays_under_host_load_do_not_diverge() {
     let recorded = record(&trace, 11, &[], &["/demos/race"]);
     let _load = HostLoad::start();
     for round in 0..(20 * soak_factor().min(10)) {
-        assert_eq!(recorded.end(), replay(&trace).expect(0).end(), "replay {round}");
+        assert_eq!(
+            recorded.end(),
+            replay(&trace).expect(0).end(),
+            "replay {round}"
+        );
     }
 }
 
@@ -156,11 +175,18 @@ fn a_recorder_killed_at_any_time_leaves_a_trace_that_replays() {
         child.kill().unwrap();
         child.wait().unwrap();
         if !has_header(&trace) {
-            assert!(milliseconds < 1000, "killed after {milliseconds} ms, nothing was kept");
+            assert!(
+                milliseconds < 1000,
+                "killed after {milliseconds} ms, nothing was kept"
+            );
             continue;
         }
         let replayed = replay(&trace).expect(0);
-        assert!(replayed.stderr.contains("incomplete") || replayed.stderr.contains("cut"), "{}", replayed.stderr);
+        assert!(
+            replayed.stderr.contains("incomplete") || replayed.stderr.contains("cut"),
+            "{}",
+            replayed.stderr
+        );
         assert!(replayed.end().starts_with("icount="));
     }
 }
@@ -174,7 +200,17 @@ fn tries_keep_the_first_failing_recording() {
     let folder = folder();
     let trace = folder.path().join("race.rpt");
     let mut command = reprise();
-    command.args(["record", "--tries", "60", "--until-fail", "--seed", "1", "-o"]).arg(&trace);
+    command
+        .args([
+            "record",
+            "--tries",
+            "60",
+            "--until-fail",
+            "--seed",
+            "1",
+            "-o",
+        ])
+        .arg(&trace);
     let recorded = finish(command.args(["--", "/demos/race"]));
     assert_ne!(recorded.status, 0, "{}", recorded.stderr);
     assert_eq!(recorded.end(), replay(&trace).expect(0).end());
@@ -186,6 +222,18 @@ fn verify_agrees_with_itself() {
     let trace = folder.path().join("trace.rpt");
     record(&trace, 13, &[], &["/bin/true"]).expect(0);
     finish(reprise().arg("verify").arg(&trace)).expect(0);
-    finish(reprise().arg("verify").arg(&trace).args(["--against", "checkpoint"])).expect(0);
-    finish(reprise().arg("verify").arg(&trace).args(["--against", "reference"])).expect(0);
+    finish(
+        reprise()
+            .arg("verify")
+            .arg(&trace)
+            .args(["--against", "checkpoint"]),
+    )
+    .expect(0);
+    finish(
+        reprise()
+            .arg("verify")
+            .arg(&trace)
+            .args(["--against", "reference"]),
+    )
+    .expect(0);
 }

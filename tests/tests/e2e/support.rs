@@ -6,13 +6,18 @@ use tempfile::TempDir;
 
 fn target() -> PathBuf {
     let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let folder = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    let folder =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
     checkout.join(folder)
 }
 
 fn built(variable: &str, default: &str) -> PathBuf {
     let path = std::env::var_os(variable).map_or_else(|| target().join(default), PathBuf::from);
-    assert!(path.is_file(), "{} is missing: run the tests by `cargo xtask test`, which builds it", path.display());
+    assert!(
+        path.is_file(),
+        "{} is missing: run the tests by `cargo xtask test`, which builds it",
+        path.display()
+    );
     path
 }
 
@@ -25,14 +30,22 @@ pub(crate) fn reprise() -> Command {
 
 /// The folder of the default guest.
 pub(crate) fn guest() -> PathBuf {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let variable = |name| {
+        std::env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     let cache = variable("REPRISE_CACHE")
         .or_else(|| Some(variable("XDG_CACHE_HOME")?.join("reprise")))
         .or_else(|| Some(variable("HOME")?.join(".cache/reprise")))
         .expect("a home folder");
     let current = cache.join("guest/current");
-    let name = std::fs::read_to_string(&current)
-        .unwrap_or_else(|_| panic!("{} is missing: `cargo xtask guest` builds the guest", current.display()));
+    let name = std::fs::read_to_string(&current).unwrap_or_else(|_| {
+        panic!(
+            "{} is missing: `cargo xtask guest` builds the guest",
+            current.display()
+        )
+    });
     cache.join("guest").join(name.trim())
 }
 
@@ -46,21 +59,33 @@ pub(crate) struct Finished {
 impl Finished {
     /// The line `icount=N hash=H`.
     pub(crate) fn end(&self) -> &str {
-        let line = self.stderr.lines().rev().find(|line| line.starts_with("icount="));
+        let line = self
+            .stderr
+            .lines()
+            .rev()
+            .find(|line| line.starts_with("icount="));
         line.unwrap_or_else(|| panic!("no end in:\n{}\n{}", self.stdout, self.stderr))
     }
 
     /// Fails unless the status is as expected.
     #[track_caller]
     pub(crate) fn expect(self, status: i32) -> Self {
-        assert_eq!(self.status, status, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        assert_eq!(
+            self.status, status,
+            "stdout:\n{}\nstderr:\n{}",
+            self.stdout, self.stderr
+        );
         self
     }
 }
 
 /// Runs a command to its end.
 pub(crate) fn finish(command: &mut Command) -> Finished {
-    let Output { status, stdout, stderr } = command.output().expect("the command starts");
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = command.output().expect("the command starts");
     Finished {
         status: status.code().expect("the command ends by itself"),
         stdout: String::from_utf8_lossy(&stdout).into_owned(),
@@ -74,9 +99,17 @@ pub(crate) fn folder() -> TempDir {
 }
 
 /// Records a command of the guest with a seed.
-pub(crate) fn record(trace: &Path, seed: u64, arguments: &[&str], guest_command: &[&str]) -> Finished {
+pub(crate) fn record(
+    trace: &Path,
+    seed: u64,
+    arguments: &[&str],
+    guest_command: &[&str],
+) -> Finished {
     let mut command = reprise();
-    command.args(["record", "--seed", &seed.to_string(), "-o"]).arg(trace).args(arguments);
+    command
+        .args(["record", "--seed", &seed.to_string(), "-o"])
+        .arg(trace)
+        .args(arguments);
     command.arg("--").args(guest_command);
     finish(&mut command)
 }
@@ -89,8 +122,14 @@ pub(crate) fn replay(trace: &Path) -> Finished {
 /// Replays a trace as wasm in node.
 pub(crate) fn replay_in_node(trace: &Path) -> Finished {
     let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("wasm/replay.mjs");
-    let module = built("REPRISE_WASM", "wasm32-unknown-unknown/release/reprise_wasm_replay.wasm");
+    let module = built(
+        "REPRISE_WASM",
+        "wasm32-unknown-unknown/release/reprise_wasm_replay.wasm",
+    );
     let mut node = Command::new("node");
-    node.arg(driver).arg(module).arg(trace).args([guest().join("Image"), guest().join("initrd")]);
+    node.arg(driver)
+        .arg(module)
+        .arg(trace)
+        .args([guest().join("Image"), guest().join("initrd")]);
     finish(&mut node)
 }

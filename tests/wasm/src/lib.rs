@@ -34,14 +34,20 @@ thread_local! {
 /// One sentence that says what is wrong: with the trace, with the images, or with the replay.
 pub fn replay_trace(trace: Vec<u8>, images: &mut MemoryStore) -> Result<String, String> {
     let reader = TraceReader::open(Cursor::new(trace)).map_err(|error| error.to_string())?;
-    reader.header().require_machine_version(MACHINE_VERSION).map_err(|error| error.to_string())?;
+    reader
+        .header()
+        .require_machine_version(MACHINE_VERSION)
+        .map_err(|error| error.to_string())?;
     let config = config_from_header(reader.header()).map_err(|error| error.to_string())?;
     let wanted = images_from_header(reader.header());
     let images = ImageSet::find(&wanted, images).map_err(|error| error.to_string())?;
-    let machine = Machine::new(config, images.machine_images(), None).map_err(|error| error.to_string())?;
+    let machine =
+        Machine::new(config, images.machine_images(), None).map_err(|error| error.to_string())?;
     let mut session = ReplaySession::new(machine, Entries::new(reader));
     loop {
-        let status = session.advance(Icount(u64::MAX)).map_err(|error| error.to_string())?;
+        let status = session
+            .advance(Icount(u64::MAX))
+            .map_err(|error| error.to_string())?;
         if status.finished || status.at_limit {
             let hash = session.state_hash();
             return Ok(format!("icount={} hash={hash}", status.icount));

@@ -56,13 +56,21 @@ impl VirtioSlot {
     ) -> Result<Vec<Self>, MachineError> {
         if disks.len() > DISKS_MAX {
             let given = disks.len();
-            return Err(MachineError::BadConfig(format!("{given} disks are too many; at most {DISKS_MAX} fit")));
+            return Err(MachineError::BadConfig(format!(
+                "{given} disks are too many; at most {DISKS_MAX} fit"
+            )));
         }
         let mut disks = disks.into_iter().enumerate().map(|(number, image)| {
-            Self::Block(VirtioMmio::new(Block::new(number, format!("reprise-disk{number}"), image)))
+            Self::Block(VirtioMmio::new(Block::new(
+                number,
+                format!("reprise-disk{number}"),
+                image,
+            )))
         });
         let mut slots = vec![disks.next().unwrap_or(Self::Empty(EmptySlot))];
-        slots.push(Self::Console(VirtioMmio::new(Console::new(config.terminal))));
+        slots.push(Self::Console(VirtioMmio::new(Console::new(
+            config.terminal,
+        ))));
         slots.push(Self::Rng(VirtioMmio::new(Rng::new(&config.seed))));
         slots.push(match config.boot {
             BootKind::Linux => Self::Start(VirtioMmio::new(StartDisk::new())),
@@ -139,7 +147,12 @@ impl VirtioSlot {
 }
 
 impl Device for VirtioSlot {
-    fn read(&mut self, cx: &mut DeviceContext<'_>, offset: u64, size: AccessSize) -> Result<u64, ImageStall> {
+    fn read(
+        &mut self,
+        cx: &mut DeviceContext<'_>,
+        offset: u64,
+        size: AccessSize,
+    ) -> Result<u64, ImageStall> {
         each!(self, device => device.read(cx, offset, size))
     }
 

@@ -1,0 +1,371 @@
+/*
+ * The default guest's init: process 1 of every recording.
+ *
+ * It prepares the system, then waits for the host's start (command, environment, clock, seed, files), which it reads
+ * from the start disk. The read blocks in the device until the host delivers the start, so a snapshot taken while init
+ * waits serves any number of different starts. Then it runs the command, hands its exit status back to the host
+ * through the same disk, and switches the machine off.
+ *
+ * The start disk is a virtio-blk device whose serial is "reprise-start". All numbers are little-endian.
+ *
+ *   sector 0     written by init at the end:  "RPEXIT01", i32 status, zeros
+ *   1 MiB        read by init:                "RPSTART1", u64 payload bytes, payload
+ *
+ * The payload is a sequence of records, each of them u32 tag, u32 zero, u64 length, then that many bytes, padded with
+ * zeros to a multiple of 8. start.h lists the tags. Unknown tags are skipped, so that an old guest accepts what a newer
+ * host has to say.
+ *
+ * A start that breaks these rules ends the run with status 125; a command that can't be run ends it with 126 (there,
+ * but not executable) or 127 (not there), as in a shell.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "start.h"
+
+enum {
+    STATUS_START_INVALID = 125,
+    STATUS_NOT_EXECUTABLE = 126,
+    STATUS_NOT_FOUND = 127,
+};
+
+/* The terminal that the command runs on, as a path below /dev. */
+static char terminal_path[64] = "/dev/console";
+
+/* Prints one line for the person at the console. */
+static void say(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    dprintf(STDERR_FILENO, "init: ");
+    vdprintf(STDERR_FILENO, format, arguments);
+    dprintf(STDERR_FILENO, "\n");
+    va_end(arguments);
+}
+
+static void mount_or_say(const char *type, const char *where, unsigned long flags, const char *options)
+{
+    if (mkdir(where, 0755) != 0 && errno != EEXIST)
+        say("can't make %s: %s", where, strerror(errno));
+    if (mount(type, where, type, flags, options) != 0)
+        say("can't mount %s on %s: %s", type, where, strerror(errno));
+}
+
+static void mount_file_systems(void)
+{
+    mount_or_say("devtmpfs", "/dev", MS_NOSUID, "mode=0755");
+    mount_or_say("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    mount_or_say("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    mount_or_say("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "mode=0620,gid=5,ptmxmode=0666");
+    mount_or_say("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
+    mount_or_say("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755");
+    mount_or_say("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777");
+    /* Shells use /dev/fd for process substitution; devtmpfs does not make these links. */
+    if (symlink("/proc/self/fd", "/dev/fd") != 0 || symlink("/proc/self/fd/0", "/dev/stdin") != 0 ||
+        symlink("/proc/self/fd/1", "/dev/stdout") != 0 || symlink("/proc/self/fd/2", "/dev/stderr") != 0)
+        say("can't link /dev/fd: %s", strerror(errno));
+}
+
+/* Gives the loopback interface its address and switches it on. */
+static void bring_up_loopback(void)
+{
+    int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    struct ifreq request;
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+
+    if (sock < 0) {
+        say("no network: %s", strerror(errno));
+        return;
+    }
+    memset(&request, 0, sizeof request);
+    memcpy(request.ifr_name, "lo", 3);
+    memcpy(&request.ifr_addr, &address, sizeof address);
+    if (ioctl(sock, SIOCSIFADDR, &request) != 0)
+        say("can't give lo its address: %s", strerror(errno));
+    request.ifr_flags = IFF_UP | IFF_RUNNING | IFF_LOOPBACK;
+    if (ioctl(sock, SIOCSIFFLAGS, &request) != 0)
+        say("can't switch lo on: %s", strerror(errno));
+    close(sock);
+}
+
+/* Reads a small text file into a buffer, without its last newline. Returns its length, or -1. */
+static ssize_t read_line_file(const char *path, char *buffer, size_t bytes)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length;
+
+    if (fd < 0)
+        return -1;
+    length = read(fd, buffer, bytes - 1);
+    close(fd);
+    if (length < 0)
+        return -1;
+    while (length > 0 && buffer[length - 1] == '\n')
+        length--;
+    buffer[length] = 0;
+    return length;
+}
+
+/*
+ * Opens the console's terminal: what the kernel writes its messages to, which is the last word in
+ * /sys/class/tty/console/active, else the virtio console, else the UART.
+ */
+static int open_terminal_once(void)
+{
+    char active[128];
+    const char *names[] = { NULL, "hvc0", "ttyS0" };
+
+    if (read_line_file("/sys/class/tty/console/active", active, sizeof active) > 0) {
+        char *space = strrchr(active, ' ');
+        names[0] = space ? space + 1 : active;
+    }
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        int fd;
+        if (names[i] == NULL || strlen(names[i]) > 32)
+            continue;
+        snprintf(terminal_path, sizeof terminal_path, "/dev/%s", names[i]);
+        fd = open(terminal_path, O_RDWR | O_NOCTTY | O_CLOEXEC);
+        if (fd >= 0)
+            return fd;
+    }
+    return -1;
+}
+
+/* Makes the console's terminal this process's standard input and output. */
+static void open_terminal(void)
+{
+    /* A console with several ports registers itself a moment after its driver; a second is far more than it needs. */
+    const struct timespec pause = { .tv_nsec = 10 * 1000 * 1000 };
+    int fd = open_terminal_once();
+
+    for (int tries = 0; fd < 0 && tries < 100; tries++) {
+        nanosleep(&pause, NULL);
+        fd = open_terminal_once();
+    }
+    if (fd < 0)
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    dup2(fd, STDIN_FILENO);
+    dup2(fd, STDOUT_FILENO);
+    dup2(fd, STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
+/* Sets the terminal's size and modes as the host's terminal record says. */
+static void set_terminal(const struct start *start)
+{
+    struct winsize size = { .ws_col = start->columns, .ws_row = start->rows };
+    struct termios modes;
+
+    if (start->columns != 0 && start->rows != 0)
+        ioctl(STDIN_FILENO, TIOCSWINSZ, &size);
+    if (tcgetattr(STDIN_FILENO, &modes) != 0)
+        return;
+    /* Nobody types: what comes in is a file's bytes, and showing them again would mix them into the output. */
+    if (!(start->terminal_flags & TERMINAL_INTERACTIVE))
+        modes.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE);
+    if (start->terminal_flags & TERMINAL_OUTPUT_AS_WRITTEN)
+        modes.c_oflag &= ~(tcflag_t)OPOST;
+    tcsetattr(STDIN_FILENO, TCSANOW, &modes);
+}
+
+static void set_clock(uint64_t unix_nanoseconds)
+{
+    struct timespec now = {
+        .tv_sec = (time_t)(unix_nanoseconds / 1000000000u),
+        .tv_nsec = (long)(unix_nanoseconds % 1000000000u),
+    };
+    if (clock_settime(CLOCK_REALTIME, &now) != 0)
+        say("can't set the clock: %s", strerror(errno));
+}
+
+/* Finds the start disk by its serial. Returns an open descriptor for O_DIRECT access, or -1 when there is none. */
+static int open_start_disk(void)
+{
+    DIR *disks = opendir("/sys/block");
+    struct dirent *disk;
+    int fd = -1;
+
+    if (disks == NULL)
+        return -1;
+    while (fd < 0 && (disk = readdir(disks)) != NULL) {
+        char path[300], serial[64];
+        if (strncmp(disk->d_name, "vd", 2) != 0)
+            continue;
+        snprintf(path, sizeof path, "/sys/block/%s/serial", disk->d_name);
+        if (read_line_file(path, serial, sizeof serial) < 0 || strcmp(serial, "reprise-start") != 0)
+            continue;
+        snprintf(path, sizeof path, "/dev/%s", disk->d_name);
+        fd = open(path, O_RDWR | O_DIRECT | O_SYNC | O_CLOEXEC);
+        if (fd < 0)
+            say("can't open the start disk %s: %s", path, strerror(errno));
+    }
+    closedir(disks);
+    return fd;
+}
+
+/* Runs in the child: gives it a session and terminal of its own, then becomes the command. */
+static _Noreturn void become_command(const struct start *start)
+{
+    static char *const shell[] = { "sh", "-l", NULL };
+    char *const *arguments = start->argument_count > 0 ? start->arguments : shell;
+    sigset_t none;
+    int fd;
+
+    setsid();
+    fd = open(terminal_path, O_RDWR);
+    if (fd >= 0) {
+        ioctl(fd, TIOCSCTTY, 1);
+        dup2(fd, STDIN_FILENO);
+        dup2(fd, STDOUT_FILENO);
+        dup2(fd, STDERR_FILENO);
+        if (fd > STDERR_FILENO)
+            close(fd);
+    }
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    for (size_t i = 0; i < start->environment_count; i++)
+        putenv(start->environment[i]);
+    if (chdir(start->directory ? start->directory : getenv("HOME")) != 0) {
+        say("can't enter %s: %s", start->directory ? start->directory : "HOME", strerror(errno));
+        _exit(STATUS_START_INVALID);
+    }
+    execvp(arguments[0], arguments);
+    say("can't run %s: %s", arguments[0], strerror(errno));
+    _exit(errno == ENOENT || errno == ENOTDIR ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE);
+}
+
+/* A welcome for the person who is about to get a shell. */
+static void print_welcome(void)
+{
+    char text[1024];
+    int fd = open("/etc/motd", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof text);
+
+    if (fd >= 0)
+        close(fd);
+    if (length > 0 && write(STDOUT_FILENO, text, (size_t)length) != length)
+        say("can't write to the console: %s", strerror(errno));
+}
+
+/*
+ * Waits until the command has ended, burying every orphan on the way, or until `poweroff`, `halt` or `reboot` sent
+ * its signal. Returns the exit status for the host and says in *how what to do with the machine.
+ */
+static int wait_for_end(pid_t command, const sigset_t *signals, int *how)
+{
+    for (;;) {
+        int status, signal_number = sigwaitinfo(signals, NULL);
+        pid_t pid;
+
+        if (signal_number == SIGUSR1 || signal_number == SIGUSR2)
+            return 0;
+        if (signal_number == SIGTERM) {
+            *how = RB_AUTOBOOT;
+            return 0;
+        }
+        while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+            if (pid != command)
+                continue;
+            if (WIFEXITED(status))
+                return WEXITSTATUS(status);
+            say("the command was ended by a signal: %s", strsignal(WTERMSIG(status)));
+            return 128 + WTERMSIG(status);
+        }
+    }
+}
+
+/* Hands the exit status to the host. */
+static void write_exit_status(int disk, int status)
+{
+    static _Alignas(4096) unsigned char sector[512];
+    uint32_t value = (uint32_t)status;
+
+    memcpy(sector, "RPEXIT01", 8);
+    memcpy(sector + 8, &value, sizeof value);
+    if (pwrite(disk, sector, sizeof sector, 0) != (ssize_t)sizeof sector)
+        say("can't tell the host the exit status %d: %s", status, strerror(errno));
+}
+
+static _Noreturn void switch_off(int disk, int status, int how)
+{
+    /* What is still in the terminal's queue has to reach the console before the machine goes away. */
+    tcdrain(STDOUT_FILENO);
+    kill(-1, SIGKILL);
+    sync();
+    if (disk >= 0)
+        write_exit_status(disk, status);
+    reboot(how);
+    for (;;)
+        pause();
+}
+
+int main(void)
+{
+    static struct start start;
+    int how = RB_POWER_OFF, disk;
+    sigset_t signals;
+    pid_t command;
+
+    umask(022);
+    mount_file_systems();
+    open_terminal();
+    if (sethostname("reprise", 7) != 0)
+        say("can't set the host's name: %s", strerror(errno));
+    bring_up_loopback();
+    setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/demos:/bench", 1);
+    setenv("HOME", "/root", 1);
+    setenv("TERM", "linux", 1);
+
+    disk = open_start_disk();
+    start.terminal_flags = TERMINAL_INTERACTIVE;
+    if (disk >= 0) {
+        const char *problem = read_start(disk, &start);
+        if (problem != NULL) {
+            say("the start is not valid: %s", problem);
+            switch_off(disk, STATUS_START_INVALID, how);
+        }
+        if (start.clock_set)
+            set_clock(start.unix_nanoseconds);
+        set_terminal(&start);
+    }
+
+    /* Blocked before the fork, so that no end of a child can be missed. */
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGCHLD);
+    sigaddset(&signals, SIGUSR1);
+    sigaddset(&signals, SIGUSR2);
+    sigaddset(&signals, SIGTERM);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+
+    if (start.argument_count == 0)
+        print_welcome();
+    command = fork();
+    if (command == 0)
+        become_command(&start);
+    if (command < 0) {
+        say("can't start a process: %s", strerror(errno));
+        switch_off(disk, STATUS_START_INVALID, how);
+    }
+    int status = wait_for_end(command, &signals, &how);
+    switch_off(disk, status, how);
+}
