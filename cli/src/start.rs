@@ -44,7 +44,7 @@ impl Plan {
     /// Reads all that the arguments name.
     pub(crate) fn new(args: &GuestArgs) -> anyhow::Result<Self> {
         let ram_bytes = args.ram << 20;
-        if args.ram % 2 != 0 {
+        if !args.ram.is_multiple_of(2) {
             bail!(
                 "--ram {} is not even: RAM comes in steps of 2 MiB",
                 args.ram

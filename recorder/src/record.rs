@@ -125,7 +125,6 @@ pub struct RecordSession<L: EntryLog> {
     hashes: HashSchedule,
     wall: Duration,
     unflushed_since: Option<Duration>,
-    halted: Option<HaltReason>,
 }
 
 impl<L: EntryLog> RecordSession<L> {
@@ -146,7 +145,6 @@ impl<L: EntryLog> RecordSession<L> {
             hashes,
             wall: Duration::ZERO,
             unflushed_since: None,
-            halted: None,
         }
     }
 
@@ -202,7 +200,7 @@ impl<L: EntryLog> RecordSession<L> {
         let end = self.machine.icount().after(steps_max);
         let mut outputs = Vec::new();
         let mut idle = None;
-        while self.halted.is_none() {
+        while self.machine.halted().is_none() {
             self.hash_when_due()?;
             self.deliver()?;
             if self.machine.icount() >= end {
@@ -213,7 +211,7 @@ impl<L: EntryLog> RecordSession<L> {
             self.take_outputs(&mut outputs);
             match exit {
                 RunExit::Limit => self.parked = None,
-                RunExit::Halted(reason) => self.halted = Some(reason),
+                RunExit::Halted(_) => {}
                 RunExit::ImageStall(stall) => return Err(RecordError::MissingBytes(stall)),
                 RunExit::Idle { deadline } => {
                     if self.park(deadline) {
@@ -239,7 +237,7 @@ impl<L: EntryLog> RecordSession<L> {
             icount: self.machine.icount(),
             outputs,
             exit_status: self.machine.exit_status(),
-            halted: self.halted,
+            halted: self.machine.halted(),
             idle,
         })
     }
@@ -261,7 +259,7 @@ impl<L: EntryLog> RecordSession<L> {
             .map_err(RecordError::Log)?;
         let end = End {
             icount,
-            reason: self.halted.map_or(reason, EndReason::Halted),
+            reason: self.machine.halted().map_or(reason, EndReason::Halted),
             exit_status: self.machine.exit_status(),
         };
         self.push(&Entry::End(end))?;

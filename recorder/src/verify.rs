@@ -9,7 +9,9 @@
 mod difference;
 mod fault;
 
-pub use difference::{Difference, first_difference, page_bytes_of, sections_of};
+pub use difference::{
+    Difference, first_difference, page_bytes_of, sections_of, snapshot_difference,
+};
 pub use fault::{Fault, FaultPlace};
 
 use crate::entry::{Entry, TimedEvent};
@@ -20,11 +22,12 @@ use reprise_core::output::Output;
 use reprise_core::types::Icount;
 use thiserror::Error;
 
-/// Steps between two comparisons, and between two restores of the checkpoint execution.
-pub const COMPARE_STEPS: u64 = 1 << 24;
+/// Steps between two comparisons, and between two restores of the checkpoint execution, unless
+/// told otherwise.
+pub const INTERVAL_STEPS: u64 = 1 << 24;
 
 /// A guilty interval is divided into this many parts at each narrowing, so that two passes take
-/// an interval of [`COMPARE_STEPS`] to a single step.
+/// an interval of [`INTERVAL_STEPS`] to a single step.
 const NARROW_PARTS: u64 = 1 << 12;
 
 /// What the straight execution is compared with.
@@ -41,6 +44,30 @@ pub enum Against {
 
 /// The entries of a recording, in order.
 pub type Entries<'a, E> = Box<dyn Iterator<Item = Result<Entry, E>> + 'a>;
+
+/// How a recording is verified.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct VerifyOptions {
+    /// What the straight execution is compared with.
+    pub against: Against,
+    /// Steps between two comparisons, and between two restores of the checkpoint execution; at
+    /// least 1.
+    pub interval_steps: u64,
+    /// A fault to make in the right execution, to see it found.
+    pub fault: Option<Fault>,
+}
+
+impl VerifyOptions {
+    /// The usual way to compare with `against`.
+    #[must_use]
+    pub fn new(against: Against) -> Self {
+        Self {
+            against,
+            interval_steps: INTERVAL_STEPS,
+            fault: None,
+        }
+    }
+}
 
 /// A recording, from which executions can be started again and again.
 pub trait Recording {
@@ -143,12 +170,16 @@ impl Progress for () {
 /// [`VerifyError`]; what was found is in the [`Verdict`].
 pub fn verify<R: Recording>(
     recording: &R,
-    against: Against,
-    fault: Option<Fault>,
+    options: &VerifyOptions,
     progress: &mut dyn Progress,
 ) -> Result<Verdict, VerifyError<R::Error>> {
-    let mut pass = Pass::new(recording, against, fault, 0)?;
-    let mut interval = match pass.run(Icount(0), Icount(u64::MAX), COMPARE_STEPS, progress)? {
+    let mut pass = Pass::new(recording, options, 0)?;
+    let mut interval = match pass.run(
+        Icount(0),
+        Icount(u64::MAX),
+        options.interval_steps.max(1),
+        progress,
+    )? {
         PassResult::Over(verdict) => return Ok(verdict),
         PassResult::Different(interval) => interval,
     };
@@ -158,7 +189,7 @@ pub fn verify<R: Recording>(
     while interval.icount.0 - interval.good.0 > 1 && !is_fleeting {
         number += 1;
         let steps = (interval.icount.0 - interval.good.0).div_ceil(NARROW_PARTS);
-        pass = Pass::new(recording, against, fault, number)?;
+        pass = Pass::new(recording, options, number)?;
         match pass.run(interval.good, interval.icount, steps, progress)? {
             PassResult::Different(narrower) => {
                 interval = narrower;
@@ -171,10 +202,7 @@ pub fn verify<R: Recording>(
     if !is_fleeting {
         difference = Some(pass).filter(|_| lost.is_none()).and_then(|mut pass| {
             let right = pass.right.as_mut()?;
-            first_difference(
-                &pass.left.machine.snapshot(None),
-                &right.machine.snapshot(None),
-            )
+            first_difference(&mut pass.left.machine, &mut right.machine)
         });
     }
     Ok(Verdict::Different(Box::new(Divergence {
@@ -231,6 +259,7 @@ struct Pass<'a, R: Recording> {
     recording: &'a R,
     entries: Entries<'a, R::Error>,
     order: Order,
+    restore_steps: u64,
     number: u32,
     left: Lane,
     right: Option<Lane>,
@@ -243,8 +272,7 @@ struct Pass<'a, R: Recording> {
 impl<'a, R: Recording> Pass<'a, R> {
     fn new(
         recording: &'a R,
-        against: Against,
-        fault: Option<Fault>,
+        options: &VerifyOptions,
         number: u32,
     ) -> Result<Self, VerifyError<R::Error>> {
         let left = Lane {
@@ -252,23 +280,24 @@ impl<'a, R: Recording> Pass<'a, R> {
             fault: None,
             restores: false,
         };
-        let right = if against == Against::Trace {
+        let right = if options.against == Against::Trace {
             None
         } else {
             let mut machine = recording.machine()?;
-            if against == Against::Reference {
+            if options.against == Against::Reference {
                 machine.set_engine(Engine::Reference);
             }
             Some(Lane {
                 machine,
-                fault,
-                restores: against == Against::Checkpoint,
+                fault: options.fault,
+                restores: options.against == Against::Checkpoint,
             })
         };
         Ok(Self {
             recording,
             entries: recording.entries().map_err(VerifyError::Entries)?,
             order: Order::default(),
+            restore_steps: options.interval_steps.max(1),
             number,
             left,
             right,
@@ -302,7 +331,7 @@ impl<'a, R: Recording> Pass<'a, R> {
             // neither the entries nor the pass, apart from the comparisons' density.
             loop {
                 let here = self.left.machine.icount();
-                let restore_at = Icount((here.0 / COMPARE_STEPS + 1) * COMPARE_STEPS);
+                let restore_at = Icount((here.0 / self.restore_steps + 1) * self.restore_steps);
                 let stop = due.min(to).min(restore_at).min(next_compare);
                 self.run_to(stop)?;
                 if stop == next_compare || self.lost.is_some() || stop == to {

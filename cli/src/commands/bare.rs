@@ -26,7 +26,7 @@ const ELF_BYTES_MAX: u64 = 1 << 30;
 
 /// Runs a bare-metal program.
 pub(crate) fn bare(args: &BareArgs) -> anyhow::Result<u8> {
-    if args.ram % 2 != 0 {
+    if !args.ram.is_multiple_of(2) {
         bail!(
             "--ram {} is not even: RAM comes in steps of 2 MiB",
             args.ram
@@ -122,7 +122,9 @@ fn write_signature(machine: &Machine, path: &Path) -> anyhow::Result<()> {
             "the program has no symbols begin_signature and end_signature: leave out --signature"
         );
     };
-    let length = end.checked_sub(begin).filter(|length| length % 4 == 0);
+    let length = end
+        .checked_sub(begin)
+        .filter(|length| length.is_multiple_of(4));
     let bytes = length.and_then(|length| machine.memory().slice(GuestPhysAddr(begin), length).ok());
     let Some(bytes) = bytes else {
         bail!("the program's signature from {begin:#x} to {end:#x} is not whole words of RAM");

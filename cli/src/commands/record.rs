@@ -8,6 +8,7 @@ use crate::seed::Seed;
 use crate::start::{Plan, now_unix_nanoseconds};
 use crate::trace_file;
 use anyhow::{Context, bail};
+use reprise_recorder::entry::EndReason;
 use reprise_recorder::images::{ImageRef, SharedImage};
 use reprise_recorder::record::Finished;
 use reprise_recorder::trace::header_from_config;
@@ -46,7 +47,7 @@ fn record_once(args: &RecordArgs, plan: &Plan, path: &Path) -> anyhow::Result<u8
         if let Some(remark) = recorded.end.remark() {
             say::line(format_args!("reprise: {remark}"));
         }
-        tell_recorded(path, &recorded);
+        tell_recorded(args, path, &recorded);
     }
     Ok(recorded.end.status())
 }
@@ -103,7 +104,7 @@ fn record_tries(args: &RecordArgs, plan: &Plan, path: &Path, tries: u32) -> anyh
         say::line(format_args!(
             "reprise: {fail_count} failed; the trace of the first, seed {seed}, is kept"
         ));
-        tell_recorded(path, &recorded);
+        tell_recorded(args, path, &recorded);
     }
     Ok(recorded.end.status())
 }
@@ -122,8 +123,11 @@ fn record_to(
         .iter()
         .map(|(image, _)| image.clone())
         .collect();
+    let config = plan.config(&args.guest, seed);
+    // Before the file, so that a guest that cannot start leaves none.
+    let machine = plan.machine(&config)?;
     let header = header_from_config(
-        &plan.config(&args.guest, seed),
+        &config,
         &images,
         concat!("reprise ", env!("CARGO_PKG_VERSION")).to_owned(),
         Some(now_unix_nanoseconds()? / 1_000_000_000),
@@ -134,12 +138,19 @@ fn record_to(
             embed(&mut writer, image, bytes)?;
         }
     }
-    let session = session(plan, &args.guest, seed, writer)?;
-    let (end, session) = drive(plan, &args.guest, session, shows_output)?;
-    let (finished, writer) = session
-        .finish(end.reason)
-        .map_err(anyhow_from_record_error)?;
-    let summary = trace_file::close(path, writer)?;
+    let mut session = session(plan, &args.guest, seed, machine, writer)?;
+    let driven = drive(plan, &args.guest, &mut session, shows_output);
+    let reason = match &driven {
+        Ok(end) => end.reason,
+        Err(_) => EndReason::Stopped,
+    };
+    let closed = session
+        .finish(reason)
+        .map_err(anyhow_from_record_error)
+        .and_then(|(finished, writer)| Ok((finished, trace_file::close(path, writer)?)));
+    // What went wrong first is what the person must know.
+    let end = driven?;
+    let (finished, summary) = closed?;
     Ok(Recorded {
         end,
         finished,
@@ -175,10 +186,16 @@ fn embed<W: Write>(
     Ok(())
 }
 
-fn tell_recorded(path: &Path, recorded: &Recorded) {
+fn tell_recorded(args: &RecordArgs, path: &Path, recorded: &Recorded) {
+    let folders = if args.embed {
+        String::new()
+    } else {
+        image_folders(args)
+    };
+
     let finished = &recorded.finished;
     say::line(format_args!(
-        "reprise: recorded {} steps in {} bytes; replay with `reprise replay {}`",
+        "reprise: recorded {} steps in {} bytes; replay with `reprise replay {}{folders}`",
         finished.end.icount,
         recorded.summary.bytes,
         path.display()
@@ -187,6 +204,23 @@ fn tell_recorded(path: &Path, recorded: &Recorded) {
         "icount={} hash={}",
         finished.end.icount, finished.hash
     ));
+}
+
+/// The arguments with which a replay finds images that are not in the cache.
+fn image_folders(args: &RecordArgs) -> String {
+    let mut folders = Vec::new();
+    folders.extend(args.guest.image.clone());
+    for disk in &args.guest.disk {
+        match disk.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => folders.push(parent.to_owned()),
+            _ => folders.push(PathBuf::from(".")),
+        }
+    }
+    folders.dedup();
+    folders
+        .iter()
+        .map(|folder| format!(" --images {}", folder.display()))
+        .collect()
 }
 
 /// A path at which nothing is yet.

@@ -1,12 +1,13 @@
 //! `reprise run`.
 
-use crate::args::RunArgs;
+use crate::args::{GuestArgs, RunArgs};
 use crate::console::Console;
 use crate::escape;
 use crate::live::{self, LiveEnd};
 use crate::say;
 use crate::seed::Seed;
 use crate::start::Plan;
+use reprise_core::machine::Machine;
 use reprise_recorder::entry::{EntryLog, NullLog};
 use reprise_recorder::record::{RecordOptions, RecordSession};
 
@@ -17,8 +18,9 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
         Some(seed) => seed,
         None => Seed::from_system()?,
     };
-    let session = session(&plan, &args.guest, seed, NullLog)?;
-    let (end, _session) = drive(&plan, &args.guest, session, true)?;
+    let machine = plan.machine(&plan.config(&args.guest, seed))?;
+    let mut session = session(&plan, &args.guest, seed, machine, NullLog)?;
+    let end = drive(&plan, &args.guest, &mut session, true)?;
     if let Some(remark) = end.remark()
         && !args.guest.quiet
     {
@@ -27,14 +29,14 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     Ok(end.status())
 }
 
-/// A session with a machine that is started as planned.
+/// A session in which the machine is started as planned.
 pub(crate) fn session<L: EntryLog>(
     plan: &Plan,
-    args: &crate::args::GuestArgs,
+    args: &GuestArgs,
     seed: Seed,
+    machine: Machine,
     log: L,
 ) -> anyhow::Result<RecordSession<L>> {
-    let machine = plan.machine(&plan.config(args, seed))?;
     let options = RecordOptions {
         pacing: plan.pacing(args),
         ..RecordOptions::default()
@@ -51,10 +53,10 @@ pub(crate) fn session<L: EntryLog>(
 /// Drives a session from this process's console to its end.
 pub(crate) fn drive<L>(
     plan: &Plan,
-    args: &crate::args::GuestArgs,
-    mut session: RecordSession<L>,
+    args: &GuestArgs,
+    session: &mut RecordSession<L>,
     shows_output: bool,
-) -> anyhow::Result<(LiveEnd, RecordSession<L>)>
+) -> anyhow::Result<LiveEnd>
 where
     L: EntryLog,
     L::Error: std::fmt::Display,
@@ -63,6 +65,5 @@ where
         say::line(format_args!("reprise: {}", escape::HELP));
     }
     let mut console = Console::open(plan.script().is_some(), shows_output)?;
-    let end = live::drive(&mut session, &mut console, args.max_icount)?;
-    Ok((end, session))
+    live::drive(session, &mut console, args.max_icount)
 }

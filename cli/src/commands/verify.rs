@@ -6,7 +6,7 @@ use crate::open::OpenTrace;
 use crate::say;
 use indicatif::ProgressBar;
 use reprise_core::types::Icount;
-use reprise_recorder::verify::{self, Against, Divergence, Progress, Verdict};
+use reprise_recorder::verify::{self, Against, Divergence, Progress, Verdict, VerifyOptions};
 
 /// Shows a bar for the first run, and one for each narrowing.
 struct Bars {
@@ -44,7 +44,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> anyhow::Result<u8> {
         pass: 0,
         last,
     };
-    let verdict = verify::verify(&trace, against, None, &mut bars);
+    let verdict = verify::verify(&trace, &VerifyOptions::new(against), &mut bars);
     bars.bar.finish_and_clear();
     match verdict? {
         Verdict::Equal {

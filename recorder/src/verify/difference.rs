@@ -1,13 +1,24 @@
 //! The first thing in which two states differ.
 
-use reprise_core::machine::Snapshot;
+use reprise_core::machine::{Machine, Snapshot};
 use reprise_core::memory::Page;
-use reprise_core::types::PAGE_BYTES;
+use reprise_core::types::{CpuId, PAGE_BYTES};
 use std::ops::Range;
 
 /// The first difference between two states.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Difference {
+    /// A register.
+    Register {
+        /// The CPU.
+        cpu: CpuId,
+        /// Its name.
+        name: String,
+        /// Its value on the left.
+        left: u64,
+        /// Its value on the right.
+        right: u64,
+    },
     /// Saved state of a CPU or device.
     State {
         /// The sections that enclose the byte, outermost first.
@@ -37,6 +48,15 @@ pub enum Difference {
 impl std::fmt::Display for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
+            Self::Register {
+                cpu,
+                name,
+                left,
+                right,
+            } => write!(
+                f,
+                "register {name} of CPU {cpu}: {left:#x} straight, {right:#x} here"
+            ),
             Self::State {
                 sections,
                 offset,
@@ -119,10 +139,31 @@ pub fn page_bytes_of(snapshot: &Snapshot, number: u32) -> Page {
         .map_or([0; PAGE_BYTES as usize], |(_, bytes)| **bytes)
 }
 
-/// The first difference between two states: CPUs and devices before RAM, since a register tells
-/// more than the bytes it was stored to.
+/// The first difference between two machines: registers before devices and RAM, since a register
+/// tells more than the bytes it was stored to.
+pub fn first_difference(left: &mut Machine, right: &mut Machine) -> Option<Difference> {
+    register_difference(left, right)
+        .or_else(|| snapshot_difference(&left.snapshot(None), &right.snapshot(None)))
+}
+
+fn register_difference(left: &Machine, right: &Machine) -> Option<Difference> {
+    (0..left.config().cpu_count).map(CpuId).find_map(|cpu| {
+        let pairs = left.registers(cpu).into_iter().zip(right.registers(cpu));
+        let ((name, left), (_, right)) = pairs
+            .into_iter()
+            .find(|((_, left), (_, right))| left != right)?;
+        Some(Difference::Register {
+            cpu,
+            name,
+            left,
+            right,
+        })
+    })
+}
+
+/// The first difference between two snapshots: CPUs and devices before RAM.
 #[must_use]
-pub fn first_difference(left: &Snapshot, right: &Snapshot) -> Option<Difference> {
+pub fn snapshot_difference(left: &Snapshot, right: &Snapshot) -> Option<Difference> {
     state_difference(&left.state, &right.state).or_else(|| ram_difference(left, right))
 }
 
@@ -239,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_register_is_named() {
-        let difference = first_difference(&snapshot(5, None), &snapshot(6, Some(1)));
+        let difference = snapshot_difference(&snapshot(5, None), &snapshot(6, Some(1)));
         assert_eq!(
             difference,
             Some(Difference::State {
@@ -253,7 +294,7 @@ mod tests {
 
     #[test]
     fn a_byte_of_ram_is_named() {
-        let difference = first_difference(&snapshot(5, None), &snapshot(5, Some(9)));
+        let difference = snapshot_difference(&snapshot(5, None), &snapshot(5, Some(9)));
         assert_eq!(
             difference,
             Some(Difference::Ram {
@@ -265,7 +306,7 @@ mod tests {
             })
         );
         assert_eq!(
-            first_difference(&snapshot(5, Some(9)), &snapshot(5, Some(9))),
+            snapshot_difference(&snapshot(5, Some(9)), &snapshot(5, Some(9))),
             None
         );
     }

@@ -41,8 +41,17 @@ fn record(seed: u8, script: &str) -> Echo {
     Echo { seed, entries }
 }
 
+/// Intervals so short that a recording of some millions of steps has several.
+fn options(against: Against) -> VerifyOptions {
+    let mut options = VerifyOptions::new(against);
+    options.interval_steps = 1 << 20;
+    options
+}
+
 fn find(recording: &Echo, against: Against, fault: Fault) -> Divergence {
-    match verify(recording, against, Some(fault), &mut ()) {
+    let mut options = options(against);
+    options.fault = Some(fault);
+    match verify(recording, &options, &mut ()) {
         Ok(Verdict::Different(divergence)) => *divergence,
         other => panic!("{other:?}"),
     }
@@ -50,9 +59,9 @@ fn find(recording: &Echo, against: Against, fault: Fault) -> Divergence {
 
 #[test]
 fn sound_executions_are_equal() {
-    let recording = record(1, "hi\nb\nq");
+    let recording = record(1, "hi\nc\nq");
     for against in [Against::Trace, Against::Checkpoint, Against::Reference] {
-        let verdict = verify(&recording, against, None, &mut ()).expect("runs");
+        let verdict = verify(&recording, &options(against), &mut ()).expect("runs");
         let Verdict::Equal { icount, .. } = verdict else {
             panic!("{verdict:?}");
         };
@@ -63,10 +72,10 @@ fn sound_executions_are_equal() {
 
 #[test]
 fn a_flipped_bit_of_ram_is_found_exactly() {
-    let recording = record(2, "hi\nb\nq");
+    let recording = record(2, "hi\nc\nq");
     for against in [Against::Checkpoint, Against::Reference] {
         let fault = Fault {
-            icount: Icount(50_000_001),
+            icount: Icount(5_000_001),
             place: FaultPlace::Ram {
                 offset: 0x30_0123,
                 bit: 5,
@@ -75,7 +84,7 @@ fn a_flipped_bit_of_ram_is_found_exactly() {
         let divergence = find(&recording, against, fault);
         assert_eq!(
             (divergence.good, divergence.icount),
-            (Icount(50_000_000), Icount(50_000_001))
+            (Icount(5_000_000), Icount(5_000_001))
         );
         assert_eq!(divergence.components, ["ram"]);
         assert_eq!(
@@ -93,8 +102,8 @@ fn a_flipped_bit_of_ram_is_found_exactly() {
 
 #[test]
 fn a_flipped_bit_of_a_register_is_found_exactly() {
-    let recording = record(3, "hi\nb\nq");
-    for icount in [5_000, 16_777_216, 40_000_000] {
+    let recording = record(3, "hi\nc\nq");
+    for icount in [5_000, 1 << 20, 4_000_000] {
         let fault = Fault {
             icount: Icount(icount),
             place: FaultPlace::State {
@@ -107,9 +116,36 @@ fn a_flipped_bit_of_a_register_is_found_exactly() {
         assert_eq!(divergence.icount, Icount(icount));
         assert_eq!(divergence.good, Icount(icount - 1));
         assert_eq!(divergence.components, ["cpus"]);
-        let difference = divergence.difference.expect("named").to_string();
-        println!("{difference}");
+        let Some(Difference::Register {
+            name, left, right, ..
+        }) = divergence.difference
+        else {
+            panic!("{divergence:?}");
+        };
+        assert_eq!((name.as_str(), left ^ right), ("x20", 1));
     }
+}
+
+#[test]
+fn a_flipped_bit_of_a_device_is_found_exactly() {
+    let recording = record(5, "hi\nc\nq");
+    let fault = Fault {
+        icount: Icount(2_000_000),
+        place: FaultPlace::State {
+            section: *b"UART",
+            // The scratch register, while nothing is received.
+            offset: 6,
+            bit: 3,
+        },
+    };
+    let divergence = find(&recording, Against::Checkpoint, fault);
+    assert_eq!(divergence.icount, Icount(2_000_000));
+    assert_eq!(divergence.good, Icount(1_999_999));
+    assert_eq!(divergence.components, ["devices"]);
+    let Some(Difference::State { sections, .. }) = divergence.difference else {
+        panic!("{divergence:?}");
+    };
+    assert_eq!(sections, ["UART"]);
 }
 
 #[test]
@@ -120,7 +156,7 @@ fn a_recording_of_another_machine_is_not_as_recorded() {
             hash.devices ^= 1;
         }
     }
-    let verdict = verify(&recording, Against::Trace, None, &mut ()).expect("runs");
+    let verdict = verify(&recording, &options(Against::Trace), &mut ()).expect("runs");
     assert!(
         matches!(&verdict, Verdict::NotAsRecorded { components, .. } if components == &["devices"]),
         "{verdict:?}"
