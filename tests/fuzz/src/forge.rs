@@ -9,6 +9,8 @@ const END_MAGIC: [u8; 4] = *b"\x89END";
 const PREAMBLE_BYTES: usize = 28;
 const CHUNK_HEADER_BYTES: usize = 21;
 const INDEX_KIND: u8 = 3;
+const PAGES_KIND: u8 = 0x80;
+const PAGE_BYTES: usize = 4096;
 const INDEX_FIELD_CHUNKS: u8 = 1;
 
 /// Distance in a script after which an index's content stands as it is.
@@ -67,7 +69,8 @@ pub fn mend(file: &[u8]) -> Vec<u8> {
 /// Builds a file from a script: first the header's content, then chunks, each given by kind (1 byte),
 /// distance from the last base icount (1 byte), and content; content has its length (2 bytes) before
 /// it. Nothing is compressed. An index gets the right list of chunks before its content, unless its
-/// distance is 255, and a footer after it.
+/// distance is 255, and a footer after it. Each byte of a pages chunk's content stands for a page of that
+/// byte, so that the fuzzer does not spend itself on their content.
 #[must_use]
 pub fn build(script: &[u8]) -> Vec<u8> {
     let mut rest = script;
@@ -90,6 +93,10 @@ pub fn build(script: &[u8]) -> Vec<u8> {
             break;
         };
         let mut content = content.to_vec();
+        if kind == PAGES_KIND {
+            let page = |byte: u8| [byte; PAGE_BYTES];
+            content = content.into_iter().take(8).flat_map(page).collect();
+        }
         base_icount += u64::from(distance);
         if kind != INDEX_KIND {
             let length = varint(content.len());
@@ -149,6 +156,9 @@ pub fn script_of(file: &[u8]) -> Option<Vec<u8>> {
             content.drain(..2 + list_bytes);
             put_content(&[INDEX_KIND, distance], &content)?;
             return Some(script);
+        }
+        if header[0] == PAGES_KIND {
+            content = content.into_iter().step_by(PAGE_BYTES).collect();
         }
         put_content(&[header[0], distance], &content)?;
         at += CHUNK_HEADER_BYTES + stored;
