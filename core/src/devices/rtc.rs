@@ -20,6 +20,9 @@ mod register {
 }
 
 /// The goldfish RTC.
+///
+/// An armed alarm keeps its deadline in guest time when the start event moves the clock's base:
+/// nothing in a guest that waits for its start sets alarms by the wall clock.
 #[derive(Clone, Debug, Default)]
 pub struct Rtc {
     /// Nanoseconds, wrapping, that the guest has set the clock ahead of its base.

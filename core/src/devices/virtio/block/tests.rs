@@ -326,6 +326,7 @@ fn a_stall_is_found_before_any_effect() {
         let data = rig.driver.write_only(4096 * 3);
         rig.offer(request_type::OUT, 16, &[source]);
         rig.offer(request_type::OUT, 25, &[part]);
+        rig.offer(request_type::OUT, 64, &[part]);
         rig.offer(request_type::IN, 28, &[data]);
     };
     offer(&mut rig);
@@ -343,7 +344,7 @@ fn a_stall_is_found_before_any_effect() {
         wanted.push(stall.offset / BLOCK_BYTES);
         present.lock().unwrap()[(stall.offset / BLOCK_BYTES) as usize] = true;
     }
-    assert_eq!(wanted, [3, 4, 5, 6]);
+    assert_eq!(wanted, [3, 8, 4, 5, 6]);
     prompt.driver.ring(&mut prompt.disk, &mut prompt.bench);
     assert_eq!(rig.bench.memory.hash(), prompt.bench.memory.hash());
     assert_eq!(

@@ -84,6 +84,21 @@ fn input_fills_the_posted_buffers() {
 }
 
 #[test]
+fn buffers_that_input_does_not_reach_stay_posted() {
+    let mut rig = Rig::new();
+    for length in [4, 8, 16] {
+        let buffer = rig.receive.write_only(length);
+        rig.receive.offer(&mut rig.bench, &[buffer]);
+    }
+    assert_eq!(rig.push(b"abc"), 3);
+    assert_eq!(rig.receive.used(&rig.bench), Some((0, 3)));
+    assert_eq!(rig.receive.used(&rig.bench), None);
+    assert_eq!(rig.room(), 24);
+    assert_eq!(rig.push(b""), 0);
+    assert_eq!(rig.room(), 24);
+}
+
+#[test]
 fn room_is_exact_and_capped() {
     let mut rig = Rig::new();
     for length in [1, 5, 7] {

@@ -102,6 +102,21 @@ fn interrupts_stand_until_acknowledged_and_can_be_refused() {
 }
 
 #[test]
+fn what_was_negotiated_survives_a_restore() {
+    let (mut saved, mut bench) = (rng(), Bench::new());
+    let mut driver = Driver::start(&mut saved, &mut bench, 0);
+    let mut state = StateWriter::new();
+    saved.save(&mut state);
+    let mut rng = rng();
+    rng.restore(&mut StateReader::new(state.as_bytes()))
+        .unwrap();
+    let buffer = driver.write_only(8);
+    driver.offer_indirect(&mut bench, &[buffer]);
+    driver.ring(&mut rng, &mut bench);
+    assert_eq!(driver.used(&bench), Some((0, 8)));
+}
+
+#[test]
 fn a_broken_ring_needs_a_reset() {
     let (mut rng, mut bench) = (rng(), Bench::new());
     let mut driver = Driver::start(&mut rng, &mut bench, 0);

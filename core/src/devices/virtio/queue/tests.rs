@@ -120,6 +120,26 @@ fn chains_are_followed_and_hostile_ones_refused() {
 }
 
 #[test]
+fn the_longest_chain_is_a_full_indirect_table() {
+    let table = RAM_BASE + 0x2000;
+    let count = QUEUE_SIZE_MAX;
+    let tabled = buffer(0x2000, 16 * u32::from(count), false);
+    let full = |first: Entry| {
+        let mut entries = vec![first];
+        entries.extend((0..count).map(|index| {
+            let flags = if index + 1 < count { NEXT } else { 0 };
+            (table, index, buffer(0x4000, 2, true), flags, index + 1)
+        }));
+        entries
+    };
+    let expect = (0, 2 * u64::from(count));
+    check(&full((RAM_BASE, 0, tabled, INDIRECT, 0)), Ok(expect));
+    let mut longer = full((RAM_BASE, 1, tabled, INDIRECT, 0));
+    longer.push((RAM_BASE, 0, buffer(0x4000, 2, false), NEXT, 1));
+    check(&longer, Err(QueueFault::ChainTooLong(count)));
+}
+
+#[test]
 fn buffers_and_tables_outside_ram_are_refused() {
     let outside = |address, length| Buffer {
         address,

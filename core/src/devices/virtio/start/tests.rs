@@ -159,6 +159,42 @@ fn a_reset_forgets_who_waited_but_not_the_start() {
 }
 
 #[test]
+fn a_stopped_queue_forgets_who_waited() {
+    let mut rig = Rig::new();
+    rig.read(START_SECTOR, 512);
+    let ready = |rig: &mut Rig, value| {
+        let (disk, bench) = (&mut rig.disk, &mut rig.bench);
+        bench.write(disk, register::QUEUE_READY, AccessSize::Word, value);
+    };
+    ready(&mut rig, 0);
+    ready(&mut rig, 1);
+    rig.deliver(&start()).unwrap();
+    assert_eq!(rig.driver.used(&rig.bench), None);
+}
+
+#[test]
+fn the_contents_hash_names_the_start() {
+    let hash = |start: Option<Start>| {
+        let mut rig = Rig::new();
+        if let Some(start) = start {
+            rig.deliver(&start).unwrap();
+        }
+        let disk = rig.disk.device();
+        let mut saved = StateWriter::new();
+        disk.save_contents(&mut saved);
+        let mut restored = StartDisk::new();
+        restored
+            .restore_contents(&mut StateReader::new(saved.as_bytes()))
+            .unwrap();
+        assert_eq!(restored.contents_hash(), disk.contents_hash());
+        disk.contents_hash()
+    };
+    assert_eq!(hash(None), 0);
+    let hashes = [hash(Some(start())), hash(Some(Start::default())), 0];
+    assert!(hashes[0] != hashes[1] && !hashes[..2].contains(&0));
+}
+
+#[test]
 fn the_exit_status_comes_out() {
     let mut rig = Rig::new();
     let report = |rig: &mut Rig, sector, magic: &[u8; 8], status: i32| {
