@@ -70,8 +70,12 @@ impl Subject {
     /// When the program does not fit the configuration.
     #[must_use]
     pub fn machine(&self, engine: Engine) -> Machine {
-        let images = MachineImages { kernel: Some(self.program.clone()), ..MachineImages::default() };
-        let mut machine = Machine::new(self.config.clone(), images, None).expect("the program starts");
+        let images = MachineImages {
+            kernel: Some(self.program.clone()),
+            ..MachineImages::default()
+        };
+        let mut machine =
+            Machine::new(self.config.clone(), images, None).expect("the program starts");
         machine.set_engine(engine);
         machine
     }
@@ -102,7 +106,9 @@ impl Subject {
             match machine.run(Icount(target)) {
                 RunExit::Limit | RunExit::Halted(_) => {}
                 RunExit::Idle { deadline: None } => return End::Stuck,
-                RunExit::Idle { deadline: Some(deadline) } => {
+                RunExit::Idle {
+                    deadline: Some(deadline),
+                } => {
                     machine.idle_jump(deadline).expect("a jump to the deadline");
                 }
                 RunExit::ImageStall(stall) => panic!("there are no images to wait for: {stall:?}"),
@@ -113,7 +119,11 @@ impl Subject {
     /// Runs to `limit` in a manner. Returns the hashes at the stops passed (but not of
     /// [`Manner::Undisturbed`]) and at the end, and the machine.
     fn run(&self, manner: Manner, stops: &[u64], limit: u64) -> (Vec<StateHash>, End, Machine) {
-        let mut engine = if manner == Manner::Reference { Engine::Reference } else { Engine::Blocks };
+        let mut engine = if manner == Manner::Reference {
+            Engine::Reference
+        } else {
+            Engine::Blocks
+        };
         let mut machine = self.machine(engine);
         let mut hashes = Vec::new();
         let mut snapshot: Option<Snapshot> = None;
@@ -132,18 +142,29 @@ impl Subject {
                 Manner::CachesDropped => machine.drop_caches(),
                 Manner::Restored => {
                     let now = machine.snapshot(None);
-                    let other = spare.take().filter(|_| number % 8 != 0).unwrap_or_else(|| self.machine(engine));
+                    let other = spare
+                        .take()
+                        .filter(|_| number % 8 != 0)
+                        .unwrap_or_else(|| self.machine(engine));
                     spare = Some(std::mem::replace(&mut machine, other));
-                    machine.restore(&now).expect("a snapshot of the same machine");
+                    machine
+                        .restore(&now)
+                        .expect("a snapshot of the same machine");
                 }
                 Manner::Rewound => {
                     let now = machine.snapshot(snapshot.as_ref());
                     self.advance(&mut machine, targets[number + 1]);
-                    machine.restore(&now).expect("a snapshot of the same machine");
+                    machine
+                        .restore(&now)
+                        .expect("a snapshot of the same machine");
                     snapshot = Some(now);
                 }
                 Manner::Alternating => {
-                    engine = if engine == Engine::Blocks { Engine::Reference } else { Engine::Blocks };
+                    engine = if engine == Engine::Blocks {
+                        Engine::Reference
+                    } else {
+                        Engine::Blocks
+                    };
                     machine.set_engine(engine);
                 }
             }
@@ -178,7 +199,13 @@ impl Subject {
             let (ours, our_end, our_machine) = self.run(manner, stops, to);
             let (theirs, their_end, their_machine) = self.run(MANNERS[0], stops, to);
             let differs = ours.last() != theirs.last() || our_end != their_end;
-            (differs, ours.last().copied(), theirs.last().copied(), our_machine, their_machine)
+            (
+                differs,
+                ours.last().copied(),
+                theirs.last().copied(),
+                our_machine,
+                their_machine,
+            )
         };
         let (mut same, mut different) = (0, limit);
         while different - same > 1 {
@@ -189,16 +216,27 @@ impl Subject {
                 same = middle;
             }
         }
-        let mut text = format!("{manner:?} differs from {:?} from icount {different} on", MANNERS[0]);
+        let mut text = format!(
+            "{manner:?} differs from {:?} from icount {different} on",
+            MANNERS[0]
+        );
         let last_stop = stops.iter().rev().find(|stop| **stop < different);
         let _ = writeln!(text, " (stop before: {last_stop:?})");
         let before = self.run(MANNERS[0], stops, same).2;
         let registers = before.registers(CpuId(0));
         let pc = registers[0].1;
-        let privilege = registers.iter().find(|(name, _)| name == "privilege").map_or(0, |(_, value)| *value);
+        let privilege = registers
+            .iter()
+            .find(|(name, _)| name == "privilege")
+            .map_or(0, |(_, value)| *value);
         let word = before.memory().read_u32(GuestPhysAddr(pc));
-        let inst = word.map_or("not in RAM by its physical address".into(), |word| disassemble(word, pc).to_string());
-        let _ = writeln!(text, "the step is at pc {pc:#x} in mode {privilege}: {inst}");
+        let inst = word.map_or("not in RAM by its physical address".into(), |word| {
+            disassemble(word, pc).to_string()
+        });
+        let _ = writeln!(
+            text,
+            "the step is at pc {pc:#x} in mode {privilege}: {inst}"
+        );
         let (_, ours, theirs, our_machine, their_machine) = differs(different);
         if let (Some(ours), Some(theirs)) = (ours, theirs) {
             for (number, name) in StateHash::COMPONENT_NAMES.iter().enumerate() {
@@ -207,18 +245,35 @@ impl Subject {
                 }
             }
         }
-        let pairs = our_machine.registers(CpuId(0)).into_iter().zip(their_machine.registers(CpuId(0)));
+        let pairs = our_machine
+            .registers(CpuId(0))
+            .into_iter()
+            .zip(their_machine.registers(CpuId(0)));
         for (((name, ours), (_, theirs)), (_, old)) in pairs.zip(registers) {
             if ours != theirs {
-                let _ = writeln!(text, "  {name}: {ours:#x}, reference {theirs:#x}, before {old:#x}");
+                let _ = writeln!(
+                    text,
+                    "  {name}: {ours:#x}, reference {theirs:#x}, before {old:#x}"
+                );
             }
         }
         let bytes = self.config.ram_bytes;
         let base = our_machine.memory().base();
-        if let (Ok(ours), Ok(theirs)) = (our_machine.memory().slice(base, bytes), their_machine.memory().slice(base, bytes)) {
-            let different = ours.iter().zip(theirs).enumerate().filter(|(_, (ours, theirs))| ours != theirs);
+        if let (Ok(ours), Ok(theirs)) = (
+            our_machine.memory().slice(base, bytes),
+            their_machine.memory().slice(base, bytes),
+        ) {
+            let different = ours
+                .iter()
+                .zip(theirs)
+                .enumerate()
+                .filter(|(_, (ours, theirs))| ours != theirs);
             for (offset, (ours, theirs)) in different.take(16) {
-                let _ = writeln!(text, "  byte {:#x}: {ours:#x}, reference {theirs:#x}", base.0 + offset as u64);
+                let _ = writeln!(
+                    text,
+                    "  byte {:#x}: {ours:#x}, reference {theirs:#x}",
+                    base.0 + offset as u64
+                );
             }
         }
         text
@@ -227,7 +282,9 @@ impl Subject {
 
 /// Random stops, in order and without repetition.
 pub fn random_stops(random: &mut Random, count: usize, limit: u64) -> Vec<u64> {
-    let mut stops: Vec<u64> = (0..count).map(|_| 1 + random.below(limit.max(2) - 1)).collect();
+    let mut stops: Vec<u64> = (0..count)
+        .map(|_| 1 + random.below(limit.max(2) - 1))
+        .collect();
     stops.sort_unstable();
     stops.dedup();
     stops

@@ -12,9 +12,9 @@ use crate::encode::{address, b, i, j, r, s, u};
 use crate::lockstep::Subject;
 use crate::operands;
 use crate::random::Random;
+use crate::sequence::is_privileged;
 use reprise_core::event::{ConsolePort, InputEvent};
 use reprise_core::machine::{BootKind, MachineConfig};
-use crate::sequence::is_privileged;
 use reprise_core::riscv::isa::{Format, Op, decode};
 
 const BASE: u64 = 0x8000_0000;
@@ -103,19 +103,33 @@ pub fn subject(seed: u64, limit: u64) -> Subject {
         ram_bytes: 4 << 20,
         boot: BootKind::BareElf,
         time_shift,
-        timer_jitter_ticks_max: if random.one_in(2) { 0 } else { random.below(40) as u32 },
+        timer_jitter_ticks_max: if random.one_in(2) {
+            0
+        } else {
+            random.below(40) as u32
+        },
         ..MachineConfig::default()
     };
     config.seed[..8].copy_from_slice(&seed.to_le_bytes());
     let mut events: Vec<(u64, InputEvent)> = (0..random.below(12))
         .map(|_| {
             let bytes = vec![random.word() as u8; random.below(4) as usize + 1];
-            (random.below(limit), InputEvent::ConsoleInput { port: ConsolePort::Uart, bytes })
+            (
+                random.below(limit),
+                InputEvent::ConsoleInput {
+                    port: ConsolePort::Uart,
+                    bytes,
+                },
+            )
         })
         .collect();
     events.sort_by_key(|(at, _)| *at);
     events.dedup_by_key(|(at, _)| *at);
-    Subject { config, program: program.into(), events }
+    Subject {
+        config,
+        program: program.into(),
+        events,
+    }
 }
 
 struct Image(Vec<u8>);
@@ -137,7 +151,11 @@ fn program(random: &mut Random, time_shift: u8) -> Vec<u8> {
     image.put(CODE, &code(random, with_pmp));
     put_tables(&mut image, random);
     for entry in 0..2 * POOL_ENTRIES {
-        let value = if entry < POOL_ENTRIES { pool_address(random) } else { pool_value(random) };
+        let value = if entry < POOL_ENTRIES {
+            pool_address(random)
+        } else {
+            pool_value(random)
+        };
         image.put_double(POOL + entry * 8, value);
     }
     let (entry, handler) = handler(random, time_shift);
@@ -146,10 +164,21 @@ fn program(random: &mut Random, time_shift: u8) -> Vec<u8> {
         image.put_double(CONSTANTS + number as u64 * 8, value);
     }
     for slot in 0..(4 * PAGE) / 8 {
-        let value = if slot % 2 == 0 { operands::double(random) } else { operands::integer(random) };
+        let value = if slot % 2 == 0 {
+            operands::double(random)
+        } else {
+            operands::integer(random)
+        };
         image.put_double(BASE + 12 * PAGE + slot * 8, value);
     }
-    executable(entry, &[Segment { address: BASE, bytes: image.0, permission: Permission::Code }])
+    executable(
+        entry,
+        &[Segment {
+            address: BASE,
+            bytes: image.0,
+            permission: Permission::Code,
+        }],
+    )
 }
 
 /// An entry that leads to a page, or a table when no permission is drawn.
@@ -178,11 +207,19 @@ fn put_tables(image: &mut Image, random: &mut Random) {
     image.put_double(MIDDLE + 2 * 8, table(LAST));
     for page in 0..PAGES {
         // Half of the code is the user's, half the supervisor's; the rest is anybody's with SUM, mostly.
-        let user = if (1..5).contains(&page) { page & 1 } else { 1 - u64::from(random.one_in(4)) };
+        let user = if (1..5).contains(&page) {
+            page & 1
+        } else {
+            1 - u64::from(random.one_in(4))
+        };
         let entry = if random.one_in(6) {
             table_entry(random, BASE + page * PAGE)
         } else {
-            let accessed = if random.one_in(3) { random.below(4) << 6 } else { 0xc0 };
+            let accessed = if random.one_in(3) {
+                random.below(4) << 6
+            } else {
+                0xc0
+            };
             (BASE + page * PAGE) >> 12 << 10 | 0x0f | user << 4 | accessed
         };
         image.put_double(LAST + page * 8, entry);
@@ -220,9 +257,25 @@ fn some_address(random: &mut Random) -> u64 {
 
 /// What loads and stores go to.
 fn pool_address(random: &mut Random) -> u64 {
-    const TABLES: [u64; 7] = [ROOT_SV39, ROOT_SV39 + 8, ROOT_SV39 + 16, MIDDLE, MIDDLE + 8, MIDDLE + 16, ROOT_SV48];
-    const DEVICES: [u64; 8] =
-        [MTIMECMP, MTIMECMP, MSIP, UART, UART + 1, PLIC + 40, PLIC + 0x2000, PLIC + 0x20_1004];
+    const TABLES: [u64; 7] = [
+        ROOT_SV39,
+        ROOT_SV39 + 8,
+        ROOT_SV39 + 16,
+        MIDDLE,
+        MIDDLE + 8,
+        MIDDLE + 16,
+        ROOT_SV48,
+    ];
+    const DEVICES: [u64; 8] = [
+        MTIMECMP,
+        MTIMECMP,
+        MSIP,
+        UART,
+        UART + 1,
+        PLIC + 40,
+        PLIC + 0x2000,
+        PLIC + 0x20_1004,
+    ];
     match random.below(20) {
         0..=8 => some_address(random),
         9..=12 => CODE + random.below(CODE_BYTES / 2) * 2,
@@ -243,7 +296,9 @@ fn pool_value(random: &mut Random) -> u64 {
             table_entry(random, target)
         }
         5 => satp(random),
-        6..=8 => u64::from(instruction(random, false).0) | u64::from(instruction(random, false).0) << 32,
+        6..=8 => {
+            u64::from(instruction(random, false).0) | u64::from(instruction(random, false).0) << 32
+        }
         9 => (BASE + random.below(PAGES * PAGE)) >> 2,
         10 => random.bits() & 0x1f1f_1f1f_1f1f_1f1f,
         11 => random.bits() & 0x00ff_ffff,
@@ -276,7 +331,11 @@ fn constants(random: &mut Random, time_shift: u8) -> [u64; 13] {
         CODE,
         CODE,
         CODE,
-        PAGE + if random.one_in(2) { OTHER_GIGABYTE } else { BASE + 0x40_0000 },
+        PAGE + if random.one_in(2) {
+            OTHER_GIGABYTE
+        } else {
+            BASE + 0x40_0000
+        },
         // What `satp` is, by two bits of the draw.
         satp(random),
         satp(random),
@@ -365,14 +424,22 @@ fn handler(random: &mut Random, time_shift: u8) -> (u64, Vec<u8>) {
         i(Op::Addi, 27, 27, -1),
         b(Op::Bne, 27, 0, -5 * 4),
     ]);
-    for (registers, shift, pool) in [(&ADDRESSES[..], 11, 0), (&VALUES[..], 26, POOL_ENTRIES as i32 * 8)] {
+    for (registers, shift, pool) in [
+        (&ADDRESSES[..], 11, 0),
+        (&VALUES[..], 26, POOL_ENTRIES as i32 * 8),
+    ] {
         // A run may go on into what follows the pool.
         words.extend([
             i(Op::Srli, A, DRAW, shift),
             i(Op::Andi, A, A, (POOL_ENTRIES as i32 - 1) * 8),
             r(Op::Add, A, A, TABLE),
         ]);
-        words.extend(registers.iter().zip(0..).map(|(register, at)| i(Op::Ld, *register, A, pool + at * 8)));
+        words.extend(
+            registers
+                .iter()
+                .zip(0..)
+                .map(|(register, at)| i(Op::Ld, *register, A, pool + at * 8)),
+        );
     }
     words.extend([
         // mepc
@@ -412,7 +479,16 @@ fn handler(random: &mut Random, time_shift: u8) -> (u64, Vec<u8>) {
     words.extend(address(A, CODE + random.below(CODE_BYTES / 4) * 4, at));
     words.push(i(Op::Csrrw, 0, A, 0x105));
     words.extend([
-        i(Op::Addi, A, 0, if random.one_in(2) { 0 } else { random.word() as i32 >> 20 }),
+        i(
+            Op::Addi,
+            A,
+            0,
+            if random.one_in(2) {
+                0
+            } else {
+                random.word() as i32 >> 20
+            },
+        ),
         i(Op::Csrrw, 0, A, 0x302),
         i(Op::Addi, A, 0, if random.one_in(2) { 0 } else { 0x222 }),
         i(Op::Csrrw, 0, A, 0x303),
@@ -425,8 +501,14 @@ fn handler(random: &mut Random, time_shift: u8) -> (u64, Vec<u8>) {
     ]);
     let back = BASE.wrapping_sub(here(&words)) as i32;
     words.push(j(Op::Jal, 0, back));
-    assert!(here(&words) <= POOL, "the handler and the pool share a page");
-    (entry, words.into_iter().flat_map(u32::to_le_bytes).collect())
+    assert!(
+        here(&words) <= POOL,
+        "the handler and the pool share a page"
+    );
+    (
+        entry,
+        words.into_iter().flat_map(u32::to_le_bytes).collect(),
+    )
 }
 
 fn code(random: &mut Random, with_pmp: bool) -> Vec<u8> {
@@ -441,17 +523,29 @@ fn code(random: &mut Random, with_pmp: bool) -> Vec<u8> {
 
 /// A register that holds an address, mostly.
 fn pointer(random: &mut Random) -> u32 {
-    if random.one_in(12) { *random.pick(&VALUES) } else { *random.pick(&ADDRESSES) }
+    if random.one_in(12) {
+        *random.pick(&VALUES)
+    } else {
+        *random.pick(&ADDRESSES)
+    }
 }
 
 /// A register that holds a value, mostly.
 fn pooled(random: &mut Random) -> u32 {
-    if random.one_in(8) { *random.pick(&ADDRESSES) } else { *random.pick(&VALUES) }
+    if random.one_in(8) {
+        *random.pick(&ADDRESSES)
+    } else {
+        *random.pick(&VALUES)
+    }
 }
 
 /// Mostly a register that holds nothing of value.
 fn target(random: &mut Random) -> u32 {
-    if random.one_in(10) { random.below(32) as u32 } else { 18 + random.below(14) as u32 }
+    if random.one_in(10) {
+        random.below(32) as u32
+    } else {
+        18 + random.below(14) as u32
+    }
 }
 
 fn weighted_csr(random: &mut Random, with_pmp: bool) -> i32 {
@@ -472,26 +566,89 @@ fn weighted_csr(random: &mut Random, with_pmp: bool) -> i32 {
 
 /// An instruction and its length.
 fn instruction(random: &mut Random, with_pmp: bool) -> (u32, usize) {
-    const LOADS: [Op; 9] = [Op::Lb, Op::Lh, Op::Lw, Op::Ld, Op::Lbu, Op::Lhu, Op::Lwu, Op::Flw, Op::Fld];
-    const STORES: [Op; 8] = [Op::Sb, Op::Sh, Op::Sw, Op::Sd, Op::Sd, Op::Sw, Op::Fsw, Op::Fsd];
+    const LOADS: [Op; 9] = [
+        Op::Lb,
+        Op::Lh,
+        Op::Lw,
+        Op::Ld,
+        Op::Lbu,
+        Op::Lhu,
+        Op::Lwu,
+        Op::Flw,
+        Op::Fld,
+    ];
+    const STORES: [Op; 8] = [
+        Op::Sb,
+        Op::Sh,
+        Op::Sw,
+        Op::Sd,
+        Op::Sd,
+        Op::Sw,
+        Op::Fsw,
+        Op::Fsd,
+    ];
     const BRANCHES: [Op; 6] = [Op::Beq, Op::Bne, Op::Blt, Op::Bge, Op::Bltu, Op::Bgeu];
-    const CSR_OPS: [Op; 6] = [Op::Csrrw, Op::Csrrs, Op::Csrrc, Op::Csrrwi, Op::Csrrsi, Op::Csrrci];
-    let small = |random: &mut Random| if random.one_in(3) { random.below(64) as i32 - 32 } else { 0 };
+    const CSR_OPS: [Op; 6] = [
+        Op::Csrrw,
+        Op::Csrrs,
+        Op::Csrrc,
+        Op::Csrrwi,
+        Op::Csrrsi,
+        Op::Csrrci,
+    ];
+    let small = |random: &mut Random| {
+        if random.one_in(3) {
+            random.below(64) as i32 - 32
+        } else {
+            0
+        }
+    };
     let word = match random.below(64) {
-        0..=9 => i(*random.pick(&LOADS), target(random), pointer(random), small(random)),
-        10..=21 => s(*random.pick(&STORES), pooled(random), pointer(random), small(random)),
+        0..=9 => i(
+            *random.pick(&LOADS),
+            target(random),
+            pointer(random),
+            small(random),
+        ),
+        10..=21 => s(
+            *random.pick(&STORES),
+            pooled(random),
+            pointer(random),
+            small(random),
+        ),
         22 | 23 => {
-            let op = *random.pick(&[Op::LrW, Op::ScW, Op::AmoaddW, Op::AmoswapD, Op::AmoorD, Op::LrD, Op::ScD]);
-            let rs2 = if matches!(op, Op::LrW | Op::LrD) { 0 } else { pooled(random) };
+            let op = *random.pick(&[
+                Op::LrW,
+                Op::ScW,
+                Op::AmoaddW,
+                Op::AmoswapD,
+                Op::AmoorD,
+                Op::LrD,
+                Op::ScD,
+            ]);
+            let rs2 = if matches!(op, Op::LrW | Op::LrD) {
+                0
+            } else {
+                pooled(random)
+            };
             r(op, target(random), pointer(random), rs2)
         }
         24..=29 => {
             let distance = if random.one_in(4) { -24 } else { 4 } + random.below(20) as i32 * 2;
-            b(*random.pick(&BRANCHES), random.below(32) as u32, random.below(32) as u32, distance)
+            b(
+                *random.pick(&BRANCHES),
+                random.below(32) as u32,
+                random.below(32) as u32,
+                distance,
+            )
         }
         30 => {
             let reach = if random.one_in(4) { 4096 } else { 128 };
-            j(Op::Jal, target(random), (random.below(reach) as i32 - reach as i32 / 2) * 2)
+            j(
+                Op::Jal,
+                target(random),
+                (random.below(reach) as i32 - reach as i32 / 2) * 2,
+            )
         }
         31 if random.one_in(2) => i(Op::Jalr, target(random), pointer(random), small(random)),
         32..=34 => {
@@ -504,7 +661,16 @@ fn instruction(random: &mut Random, with_pmp: bool) -> (u32, usize) {
             let op = *random.pick(&[Op::Sret, Op::Mret, Op::Ecall, Op::SfenceVma, Op::FenceI]);
             r(op, 0, 0, 0)
         }
-        38 if random.one_in(6) => r(if random.one_in(2) { Op::Wfi } else { Op::Ebreak }, 0, 0, 0),
+        38 if random.one_in(6) => r(
+            if random.one_in(2) {
+                Op::Wfi
+            } else {
+                Op::Ebreak
+            },
+            0,
+            0,
+            0,
+        ),
         39 if random.one_in(4) => random.word(),
         40..=47 => {
             let parcel = random.word() & 0xffff;
@@ -512,13 +678,28 @@ fn instruction(random: &mut Random, with_pmp: bool) -> (u32, usize) {
             if parcel & 3 != 3 && fits {
                 return (parcel, 2);
             }
-            i(Op::Addi, target(random), random.below(32) as u32, random.word() as i32 >> 20)
+            i(
+                Op::Addi,
+                target(random),
+                random.below(32) as u32,
+                random.word() as i32 >> 20,
+            )
         }
-        48 => i(Op::Addi, pointer(random), pointer(random), (random.below(16) as i32 - 8) * 8),
+        48 => i(
+            Op::Addi,
+            pointer(random),
+            pointer(random),
+            (random.below(16) as i32 - 8) * 8,
+        ),
         49 => r(Op::Add, pooled(random), 0, random.below(32) as u32),
         _ => {
             let row = random.pick(Op::encodings());
-            if is_privileged(row.op) || matches!(row.format, Format::Load | Format::J | Format::Amo | Format::Lr) {
+            if is_privileged(row.op)
+                || matches!(
+                    row.format,
+                    Format::Load | Format::J | Format::Amo | Format::Lr
+                )
+            {
                 return instruction(random, with_pmp);
             }
             let mut word = row.match_bits | random.word() & !row.mask;

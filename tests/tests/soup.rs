@@ -21,5 +21,8 @@ fn soups_are_the_same_in_every_manner() {
             Err(how) => panic!("seed {seed}: {how}"),
         }
     }
-    assert!(stuck < programs / 2, "{stuck} of {programs} programs ended early: they test too little");
+    assert!(
+        stuck < programs / 2,
+        "{stuck} of {programs} programs ended early: they test too little"
+    );
 }
