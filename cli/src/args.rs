@@ -19,11 +19,11 @@ pub(crate) struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   reprise run                                  a shell in the guest; Ctrl-A x leaves it
-  reprise record -o bug.reprise -- /demos/race record one command
-  reprise record --tries 20 --until-fail -o bug.reprise -- /demos/race
+  reprise record -o bug.rpt -- /demos/race record one command
+  reprise record --tries 20 --until-fail -o bug.rpt -- /demos/race
                                                try other seeds until it fails
-  reprise replay bug.reprise                   the same execution again
-  reprise verify bug.reprise --against checkpoint
+  reprise replay bug.rpt                   the same execution again
+  reprise verify bug.rpt --against checkpoint
   reprise help record                          more about one command
 
 Exit status: that of the guest's command for run and record; 0 from replay and verify only if the
@@ -44,11 +44,11 @@ In an interactive shell: Ctrl-A x stops, Ctrl-A h helps, Ctrl-A Ctrl-A types a C
     /// Boot the guest, run a command or a shell in it, and record the execution.
     #[command(after_help = "\
 Examples:
-  reprise record                               a shell; the trace goes to recording.reprise
-  reprise record -o bug.reprise -- /demos/race
-  reprise record --seed 7 -o seven.reprise -- /demos/race
-  reprise record --tries 20 --until-fail -o bug.reprise -- /demos/race
-  reprise record --input session.txt -o session.reprise
+  reprise record                               a shell; the trace goes to recording.rpt
+  reprise record -o bug.rpt -- /demos/race
+  reprise record --seed 7 -o seven.rpt -- /demos/race
+  reprise record --tries 20 --until-fail -o bug.rpt -- /demos/race
+  reprise record --input session.txt -o session.rpt
 
 With --input the file is typed in as a person would type it: a line at a time, each when the guest
 waits for one (it has stopped behind a prompt, or has been silent for a second of its time).
@@ -58,26 +58,26 @@ Ctrl-C or SIGTERM; after kill -9 it replays to about the last second.")]
     /// Replay a trace: print the console as it was and check every state hash.
     #[command(after_help = "\
 Examples:
-  reprise replay bug.reprise
-  reprise replay bug.reprise --quiet           only check
-  reprise replay bug.reprise --to 120000000    stop at an icount
-  reprise replay bug.reprise --images ./guest  where the kernel and initrd are
+  reprise replay bug.rpt
+  reprise replay bug.rpt --quiet           only check
+  reprise replay bug.rpt --to 120000000    stop at an icount
+  reprise replay bug.rpt --images ./guest  where the kernel and initrd are
 
 The last line on stderr is `icount=N hash=H`: two replays that print the same line were the same
 execution. Exit status 0 means that every recorded hash agreed, 1 that one did not.")]
     Replay(ReplayArgs),
     /// Tell what a trace holds.
-    #[command(after_help = "Example:\n  reprise info bug.reprise --json | jq .images")]
+    #[command(after_help = "Example:\n  reprise info bug.rpt --json | jq .images")]
     Info(InfoArgs),
     /// List a trace's events, one a line.
-    #[command(after_help = "Example:\n  reprise events bug.reprise | less")]
+    #[command(after_help = "Example:\n  reprise events bug.rpt | less")]
     Events(InfoArgs),
     /// Check that a trace replays, or that two ways to execute it are equal at every step.
     #[command(after_help = "\
 Examples:
-  reprise verify bug.reprise                        against the recorded hashes
-  reprise verify bug.reprise --against checkpoint   against save and restore at intervals
-  reprise verify bug.reprise --against reference    against the engine that takes no short cuts
+  reprise verify bug.rpt                        against the recorded hashes
+  reprise verify bug.rpt --against checkpoint   against save and restore at intervals
+  reprise verify bug.rpt --against reference    against the engine that takes no short cuts
 
 When two executions differ, the first differing step is found by bisection and named with the
 register, device or page. Exit status 0 means equal, 1 different.")]
@@ -101,7 +101,7 @@ pub(crate) struct RunArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct RecordArgs {
-    /// The trace to write. Default: recording.reprise, or recording-2.reprise and so on when that
+    /// The trace to write. Default: recording.rpt, or recording-2.rpt and so on when that
     /// is taken.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,

@@ -140,7 +140,8 @@ impl Plan {
             working_directory: Vec::new(),
             clock_unix_nanoseconds,
             seed: start_seed,
-            interactive: self.is_interactive,
+            // A script is typed as at a terminal: the guest echoes it.
+            interactive: self.is_interactive || self.script.is_some(),
             terminal: self.terminal,
             files: self.files.clone(),
         })

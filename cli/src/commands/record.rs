@@ -227,8 +227,8 @@ fn image_folders(args: &RecordArgs) -> String {
 fn free_path() -> anyhow::Result<PathBuf> {
     (1..10_000)
         .map(|number| match number {
-            1 => PathBuf::from("recording.reprise"),
-            number => PathBuf::from(format!("recording-{number}.reprise")),
+            1 => PathBuf::from("recording.rpt"),
+            number => PathBuf::from(format!("recording-{number}.rpt")),
         })
         .find(|path| !path.exists())
         .context("there are too many recordings here: name the trace with -o")
