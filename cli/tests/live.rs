@@ -53,7 +53,7 @@ fn signal(child: &Child, signal: Signal) {
 /// A recording whose input is a pipe.
 fn piped(place: &Place) -> (Child, ChildStdin, Printed) {
     let mut child = place
-        .rpt(&["record", "--image", "guest", "-o", "trace"])
+        .reprise(&["record", "--image", "guest", "-o", "trace"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -175,7 +175,7 @@ impl Terminal {
 }
 
 fn record_at(terminal: &Terminal, place: &Place) -> Child {
-    terminal.spawn(place.rpt(&["record", "--image", "guest", "-o", "trace"]))
+    terminal.spawn(place.reprise(&["record", "--image", "guest", "-o", "trace"]))
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn the_terminal_is_given_back_on_every_way_out() {
     terminal.press(b"q");
     Run::of(child.wait_with_output().expect("it ends")).expect_status(7);
     assert!(!terminal.is_raw());
-    let child = terminal.spawn(place.rpt(&["run", "--image", "absent"]));
+    let child = terminal.spawn(place.reprise(&["run", "--image", "absent"]));
     Run::of(child.wait_with_output().expect("it ends")).expect_status(2);
     assert!(!terminal.is_raw());
 }

@@ -69,7 +69,7 @@ fn a_script_that_ends_is_an_end_of_input() {
 fn a_pipe_is_typed() {
     let place = Place::new();
     let mut child = place
-        .rpt(&["run", "--image", "guest"])
+        .reprise(&["run", "--image", "guest"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

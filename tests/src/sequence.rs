@@ -483,7 +483,7 @@ fn reserved(random: &mut Random, op: Op, word: u32, base: u32) -> Vec<Piece> {
         to,
         random.below(32) as u32,
     );
-    pieces.push(Piece::Plain(store | random.below(4) as u32 * 1 << 25));
+    pieces.push(Piece::Plain(store | (random.below(4) as u32) << 25));
     pieces
 }
 

@@ -46,7 +46,7 @@ impl Place {
 
     /// Runs the binary.
     pub(crate) fn run(&self, arguments: &[&str]) -> Run {
-        Run::of(self.rpt(arguments).output().expect("it runs"))
+        Run::of(self.reprise(arguments).output().expect("it runs"))
     }
 
     /// Runs `reprise record` with the test's guest and fixed seed and clock.

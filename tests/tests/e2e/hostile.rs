@@ -1,5 +1,7 @@
 //! Bad input gets one clear sentence and status 2; nothing panics.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use super::support::{Finished, finish, folder, guest, record, reprise};
 use std::path::Path;
 

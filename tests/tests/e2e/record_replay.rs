@@ -1,5 +1,7 @@
 //! A replay in a new process, natively and as wasm, is the same execution.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use super::support::{finish, folder, record, replay, replay_in_node, reprise};
 use reprise_tests::soak_factor;
 use std::collections::BTreeSet;
