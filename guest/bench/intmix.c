@@ -3,7 +3,7 @@
  * product of 16-bit numbers, a state machine that reads numbers out of a text, and a CRC over every result. It is a
  * program of our own; its figures compare with nothing but themselves.
  *
- * Usage: intmix [ITERATIONS]   (default 100; about 0.65 million instructions each)
+ * Usage: intmix [ITERATIONS]   (default 100; about 0.8 million instructions each)
  *
  * Prints a checksum that is the same on every correct machine.
  */

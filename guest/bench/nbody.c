@@ -1,7 +1,7 @@
 /*
  * Double precision: a small solar system, moved in steps of a hundredth of a day.
  *
- * Usage: nbody [STEPS]   (default 20000; about 700 instructions each)
+ * Usage: nbody [STEPS]   (default 20000; about 1000 instructions each)
  *
  * Prints the bits of the total energy, which are the same on every machine that rounds correctly.
  */

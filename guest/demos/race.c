@@ -19,7 +19,7 @@
 #include <stdio.h>
 
 enum {
-    TILES = 12000,
+    TILES = 8000,
     TILE_PIXELS = 256,
     COLORS = 16,
     WORKERS = 2,

@@ -180,22 +180,14 @@ static void set_terminal(const struct start *start)
         ioctl(STDIN_FILENO, TIOCSWINSZ, &size);
     if (tcgetattr(STDIN_FILENO, &modes) != 0)
         return;
+    /* So that erasing a character erases all its bytes. */
+    modes.c_iflag |= IUTF8;
     /* Nobody types: what comes in is a file's bytes, and showing them again would mix them into the output. */
     if (!(start->terminal_flags & TERMINAL_INTERACTIVE))
         modes.c_lflag &= ~(tcflag_t)(ECHO | ECHOE | ECHOK | ECHOCTL | ECHOKE);
     if (start->terminal_flags & TERMINAL_OUTPUT_AS_WRITTEN)
         modes.c_oflag &= ~(tcflag_t)OPOST;
     tcsetattr(STDIN_FILENO, TCSANOW, &modes);
-}
-
-static void set_clock(uint64_t unix_nanoseconds)
-{
-    struct timespec now = {
-        .tv_sec = (time_t)(unix_nanoseconds / 1000000000u),
-        .tv_nsec = (long)(unix_nanoseconds % 1000000000u),
-    };
-    if (clock_settime(CLOCK_REALTIME, &now) != 0)
-        say("can't set the clock: %s", strerror(errno));
 }
 
 /* Finds the start disk by its serial. Returns an open descriptor for O_DIRECT access, or -1 when there is none. */
@@ -286,6 +278,8 @@ static int wait_for_end(pid_t command, const sigset_t *signals, int *how)
         while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
             if (pid != command)
                 continue;
+            /* The end of the session has hung up its terminal, for this process as well. */
+            open_terminal();
             if (WIFEXITED(status))
                 return WEXITSTATUS(status);
             say("the command was ended by a signal: %s", strsignal(WTERMSIG(status)));
@@ -344,8 +338,6 @@ int main(void)
             say("the start is not valid: %s", problem);
             switch_off(disk, STATUS_START_INVALID, how);
         }
-        if (start.clock_set)
-            set_clock(start.unix_nanoseconds);
         set_terminal(&start);
     }
 

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/random.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #define START_OFFSET (1024 * 1024)
@@ -97,6 +99,15 @@ static char *take_text(struct stream *stream, uint64_t bytes, uint64_t bytes_max
     }
     text[bytes] = 0;
     return text;
+}
+
+static bool set_clock(uint64_t unix_nanoseconds)
+{
+    struct timespec now = {
+        .tv_sec = (time_t)(unix_nanoseconds / 1000000000u),
+        .tv_nsec = (long)(unix_nanoseconds % 1000000000u),
+    };
+    return clock_settime(CLOCK_REALTIME, &now) == 0;
 }
 
 /* Credits the seed to the kernel's generator and makes the generator use it at once. */
@@ -230,11 +241,12 @@ static const char *take_record(struct stream *stream, struct start *start, uint3
         free(start->directory);
         start->directory = text;
         return NULL;
-    case START_CLOCK:
-        if (bytes != sizeof start->unix_nanoseconds || !take(stream, &start->unix_nanoseconds, bytes))
+    case START_CLOCK: {
+        uint64_t unix_nanoseconds;
+        if (bytes != sizeof unix_nanoseconds || !take(stream, &unix_nanoseconds, bytes))
             return "the clock is not 8 bytes";
-        start->clock_set = true;
-        return NULL;
+        return set_clock(unix_nanoseconds) ? NULL : "the kernel did not take the clock";
+    }
     case START_SEED: {
         unsigned char seed[SEED_BYTES];
         if (bytes != sizeof seed || !take(stream, seed, bytes))

@@ -2,7 +2,6 @@
 #ifndef REPRISE_START_H
 #define REPRISE_START_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,7 +10,7 @@ enum {
     START_END = 0,         /* no more records */
     START_ARGUMENT = 1,    /* one element of the command's argv, in order; none at all means an interactive shell */
     START_ENVIRONMENT = 2, /* NAME=value */
-    START_CLOCK = 3,       /* u64: the wall clock in nanoseconds since 1970 */
+    START_CLOCK = 3,       /* u64: the wall clock in nanoseconds since 1970; before any file, which gets its times from it */
     START_SEED = 4,        /* 32 bytes for the kernel's random number generator */
     START_FILE = 5,        /* u32 mode, u32 path bytes, the absolute path padded to 8 bytes, then the contents */
     START_TERMINAL = 6,    /* u16 columns, u16 rows, u32 flags */
@@ -37,16 +36,14 @@ struct start {
     size_t environment_count;
     char *environment[START_TEXTS_MAX];
     char *directory; /* NULL when the start names none */
-    bool clock_set;
-    uint64_t unix_nanoseconds;
     uint16_t columns, rows; /* 0 when not known */
     uint32_t terminal_flags;
 };
 
 /*
- * Reads the start from an open start disk, waiting until the host has delivered it. Seeds the kernel's random number
- * generator and writes files as their records come by, so that no file is ever held in memory; everything else is
- * left in *start. Returns NULL, or a sentence that says what is wrong.
+ * Reads the start from an open start disk, waiting until the host has delivered it. Acts at once on what
+ * concerns the system: the clock is set, the random number generator seeded, a file written as its record comes by, so
+ * that no file is ever held in memory. What concerns the command is left in *start. Returns NULL, or a sentence that says what is wrong.
  */
 const char *read_start(int disk, struct start *start);
 

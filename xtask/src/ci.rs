@@ -201,13 +201,30 @@ pub(crate) fn fuzz(seconds: u32) -> Result<()> {
     let flags = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
                  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
                  -Ccodegen-units=1 -Cdebug-assertions=on -Coverflow-checks=on";
-    let mut build = cargo(&["build", "--quiet", "--release", "--target", &host]);
+    let mut build = cargo(&[
+        "build",
+        "--quiet",
+        "--release",
+        "--target",
+        &host,
+        "--bin",
+        "trace_reader",
+        "--bin",
+        "elf_loader",
+    ]);
     // The flags are for the target alone: build scripts run on the host without the fuzzer's runtime.
     run(build
         .current_dir(&folder)
         .env("RUSTFLAGS", flags)
         .env("CARGO_TARGET_DIR", &target_folder))?;
+    let seeds = target_folder.join("seeds");
+    let mut make_seeds = cargo(&["run", "--quiet", "--release", "--bin", "seeds", "--"]);
+    run(make_seeds
+        .arg(&seeds)
+        .current_dir(&folder)
+        .env("CARGO_TARGET_DIR", target_folder.join("host")))?;
     for target in ["trace_reader", "elf_loader"] {
+        // What earlier runs found interesting is kept in the cache and grows.
         let corpus = crate::cache::root()?.join("fuzz").join(target);
         crate::files::make_folder(&corpus)?;
         let artifacts = target_folder.join("artifacts").join(target);
@@ -215,6 +232,7 @@ pub(crate) fn fuzz(seconds: u32) -> Result<()> {
         eprintln!("fuzzing {target} for {seconds} s");
         let mut fuzz = Command::new(target_folder.join(&host).join("release").join(target));
         fuzz.arg(&corpus)
+            .arg(seeds.join(target))
             .arg(format!("-max_total_time={seconds}"))
             .arg(format!("-artifact_prefix={}/", artifacts.display()))
             .args([

@@ -46,7 +46,7 @@ const INIT_FLAGS: &[&str] = &["-O2", "-s"];
 
 /// The key of the archive, which includes that of the userland inside.
 pub(super) fn key(recipe: &Recipe) -> Result<String> {
-    let mut key = Key::new("initrd 1");
+    let mut key = Key::new("initrd 2");
     key.text("busybox", &busybox::key(recipe)?);
     for folder in ["init", "demos", "bench", "rootfs"] {
         key.text("folder", folder);

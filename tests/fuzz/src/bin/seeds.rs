@@ -13,7 +13,50 @@ use std::path::Path;
 fn main() -> Result<(), Box<dyn Error>> {
     let directory = (std::env::args_os().nth(1))
         .ok_or("name the directory to write the seeds into, as in `seeds corpus`")?;
-    write_traces(&Path::new(&directory).join("trace_reader"))
+    write_traces(&Path::new(&directory).join("trace_reader"))?;
+    write_programs(&Path::new(&directory).join("elf_loader"))
+}
+
+fn write_programs(directory: &Path) -> Result<(), Box<dyn Error>> {
+    std::fs::create_dir_all(directory)?;
+    // lui t0, 0x80001; sd t0, 0(t0); csrw mtvec, t0; ecall; j .
+    let code = [
+        0x8000_12b7u32,
+        0x0052_b023,
+        0x3052_9073,
+        0x0000_0073,
+        0x0000_006f,
+    ];
+    std::fs::write(
+        directory.join("program"),
+        elf(&code.map(u32::to_le_bytes).concat()),
+    )?;
+    Ok(())
+}
+
+/// A bare-metal ELF of one segment at the start of RAM.
+fn elf(code: &[u8]) -> Vec<u8> {
+    const RAM: u64 = 0x8000_0000;
+    const HEADERS: u16 = 64 + 56;
+    let mut file = Vec::new();
+    file.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
+    // ET_EXEC, EM_RISCV, version 1.
+    file.extend([2, 0, 243, 0, 1, 0, 0, 0]);
+    for word in [RAM, 64, 0] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend(0u32.to_le_bytes());
+    for half in [64u16, 56, 1, 64, 0, 0] {
+        file.extend(half.to_le_bytes());
+    }
+    // PT_LOAD, readable, writable and executable.
+    file.extend([1, 0, 0, 0, 7, 0, 0, 0]);
+    let length = code.len() as u64;
+    for word in [u64::from(HEADERS), RAM, RAM, length, length, 4] {
+        file.extend(word.to_le_bytes());
+    }
+    file.extend(code);
+    file
 }
 
 fn write_traces(directory: &Path) -> Result<(), Box<dyn Error>> {
