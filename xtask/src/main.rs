@@ -9,7 +9,7 @@
 //! | [`guest`] | the default guest: kernel, initrd, manifest, from the recipe in `guest/` |
 //! | [`cache`] | the user's cache folder, locks, temporary folders |
 //! | [`ci`], [`soak`] | what must be green, and what takes too long for that |
-//! | [`demo`], [`bench`] | the main job from end to end; how fast it is |
+//! | [`demo`], [`mod@bench`] | the main job from end to end; how fast it is |
 //! | [`tools`] | cargo, and tools that are built once into the cache |
 //! | [`process`], [`progress`] | commands with a log, and how far they are |
 
