@@ -442,20 +442,16 @@ impl Hart {
         let mut bytes = [0; 8];
         let first = length.min(PAGE + 1 - (va & PAGE));
         if first < length {
+            let second = va.wrapping_add(first);
             let low = self.translate(p, va, first, Access::Load, false)?;
-            let high = self.translate(
-                p,
-                va.wrapping_add(first),
-                length - first,
-                Access::Load,
-                false,
-            )?;
+            let high = self.translate(p, second, length - first, Access::Load, false)?;
             let (head, tail) = bytes[..length as usize].split_at_mut(first as usize);
-            let low = p.memory.read(GuestPhysAddr(low), head);
-            let high = p.memory.read(GuestPhysAddr(high), tail);
-            if low.is_err() || high.is_err() {
-                return Err(Access::Load.access_fault(va).into());
-            }
+            p.memory
+                .read(GuestPhysAddr(low), head)
+                .map_err(|_| Access::Load.access_fault(va))?;
+            p.memory
+                .read(GuestPhysAddr(high), tail)
+                .map_err(|_| Access::Load.access_fault(second))?;
             return Ok((u64::from_le_bytes(bytes), false));
         }
         let address = self.translate(p, va, length, Access::Load, !REFERENCE)?;
