@@ -374,9 +374,11 @@ impl Machine {
             .harts
             .iter()
             .filter_map(|hart| hart.hart.next_waking_timer(&self.platform, self.icount));
+        // A time that no jump may lead to is never reached: it wakes nobody.
         timers
             .chain(self.platform.next_deadline())
             .min()
+            .filter(|time| *time <= TIME_MAX)
             .map(GuestTime)
     }
 
