@@ -298,6 +298,19 @@ pub(crate) fn execute<const REFERENCE: bool, const STEP: bool>(
                     }
                 }};
             }
+            macro_rules! load_reserved {
+                ($bytes:expr, $convert:expr) => {
+                    match hart.load_reserved::<REFERENCE>(p, a!(), $bytes) {
+                        Ok((value, looks_up)) => {
+                            set!($convert(value));
+                            if looks_up {
+                                leave!(after!());
+                            }
+                        }
+                        Err(exception) => stop!(exception),
+                    }
+                };
+            }
             macro_rules! store_conditional {
                 ($bytes:expr) => {
                     match hart.store_conditional::<REFERENCE>(p, a!(), $bytes, b!()) {
@@ -539,14 +552,8 @@ pub(crate) fn execute<const REFERENCE: bool, const STEP: bool>(
                 Code::Remw => set!(remw(a!() as i32, b!() as i32) as u64),
                 Code::Remuw => set!(sext32(remuw(a!() as u32, b!() as u32))),
 
-                Code::LrW => match hart.load_reserved::<REFERENCE>(p, a!(), 4) {
-                    Ok(value) => set!(sext32(value as u32)),
-                    Err(exception) => stop!(exception),
-                },
-                Code::LrD => match hart.load_reserved::<REFERENCE>(p, a!(), 8) {
-                    Ok(value) => set!(value),
-                    Err(exception) => stop!(exception),
-                },
+                Code::LrW => load_reserved!(4, |value| sext32(value as u32)),
+                Code::LrD => load_reserved!(8, |value| value),
                 Code::ScW => store_conditional!(4),
                 Code::ScD => store_conditional!(8),
                 Code::AmoswapW => amo_w!(|_, new| new),

@@ -429,7 +429,8 @@ impl Hart {
     }
 
     /// Loads `length` bytes (1, 2, 4 or 8), zero-extended, when no cached translation fits.
-    /// The flag says that a device answered, so interrupts must be looked at.
+    /// The flag says that the run must look up: a device answered, or the walk has set an A bit in a page
+    /// from which something was derived, such as code.
     #[cold]
     #[inline(never)]
     pub(crate) fn load_slow<const REFERENCE: bool>(
@@ -452,7 +453,7 @@ impl Hart {
             p.memory
                 .read(GuestPhysAddr(high), tail)
                 .map_err(|_| Access::Load.access_fault(second))?;
-            return Ok((u64::from_le_bytes(bytes), false));
+            return Ok((u64::from_le_bytes(bytes), p.memory.has_disturbances()));
         }
         let address = self.translate(p, va, length, Access::Load, !REFERENCE)?;
         if p.memory
@@ -462,7 +463,7 @@ impl Hart {
             if !REFERENCE {
                 self.fill(p, va, address, false);
             }
-            return Ok((u64::from_le_bytes(bytes), false));
+            return Ok((u64::from_le_bytes(bytes), p.memory.has_disturbances()));
         }
         let size = device_access(address, length).ok_or(Access::Load.access_fault(va))?;
         match p.read(Icount(icount), address, size) {
@@ -547,16 +548,17 @@ impl Hart {
             .ok_or(access.access_fault(va))
     }
 
-    /// LR: loads and reserves the 64-byte set.
+    /// LR: loads and reserves the 64-byte set. The flag is as for [`Hart::load_slow`].
     pub(crate) fn load_reserved<const REFERENCE: bool>(
         &mut self,
         p: &mut Platform,
         va: u64,
         length: u64,
-    ) -> Result<u64, Exception> {
+    ) -> Result<(u64, bool), Exception> {
         let address = self.translate_atomic::<REFERENCE>(p, va, length, Access::Load)?;
         p.memory.set_reservation(self.id, Some(address & !63));
-        read_ram(p, address, length).ok_or(Access::Load.access_fault(va))
+        let value = read_ram(p, address, length).ok_or(Access::Load.access_fault(va))?;
+        Ok((value, p.memory.has_disturbances()))
     }
 
     /// SC: the first value says whether it stored, the second whether the run must look up.
