@@ -173,6 +173,13 @@ impl Subject {
         unreachable!("the last target is the limit")
     }
 
+    /// Runs once, without stops. Returns how the execution ended, and where.
+    #[must_use]
+    pub fn end(&self, manner: Manner, limit: u64) -> (End, u64) {
+        let (_, end, machine) = self.run(manner, &[], limit);
+        (end, machine.icount().0)
+    }
+
     /// Runs in every manner, with these stops, and compares. Returns how the execution ended, and where.
     ///
     /// # Errors
