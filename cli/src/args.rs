@@ -87,6 +87,7 @@ register, device or page. Exit status 0 means equal, 1 different.")]
 Examples:
   reprise bare rv64ui-p-add
   reprise bare test.elf --signature test.sig
+  reprise bare kernel --disk fs.img --input commands.txt
 
 Exit status 0 means pass; else the number of the failing test is printed and the status is 1; 124
 means that --max-icount was reached.")]
@@ -235,6 +236,12 @@ pub(crate) struct BareArgs {
     /// Write memory between the symbols begin_signature and end_signature, as hexadecimal words.
     #[arg(long, value_name = "FILE")]
     pub(crate) signature: Option<PathBuf>,
+    /// Attach a disk image as a virtio disk. The program's writes do not reach the file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) disk: Vec<PathBuf>,
+    /// Type this file into the UART, as fast as it takes it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
 }
 
 #[cfg(test)]

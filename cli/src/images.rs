@@ -20,7 +20,7 @@ pub(crate) struct FileImage {
 }
 
 impl FileImage {
-    fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {

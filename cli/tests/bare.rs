@@ -73,3 +73,30 @@ fn not_a_program() {
     place.run(&["bare", "guest"]).expect_refusal("guest");
     place.run(&["bare", "absent"]).expect_refusal("absent");
 }
+
+#[test]
+fn input_is_typed_into_the_uart() {
+    let place = Place::new();
+    let words = [
+        TOHOST_IN_T1,
+        0x1000_03b7, // lui t2, 0x10000
+        0x0053_c283, // lbu t0, 5(t2)
+        0x0012_f293, // andi t0, t0, 1
+        0xfe02_8ce3, // beqz t0, .-8
+        0x0003_c283, // lbu t0, 0(t2)
+        0x0012_9293, // slli t0, t0, 1
+        0x0012_e293, // ori t0, t0, 1
+        STORE,
+        LOOP,
+    ];
+    place.write("program", elf(&words, &[TOHOST]));
+    place.write("typed", [7]);
+    let told = place
+        .run(&["bare", "program", "--input", "typed"])
+        .expect_status(1);
+    assert!(told.stderr.contains("test 7 failed"), "{told:?}");
+    let missing = place
+        .run(&["bare", "program", "--disk", "none"])
+        .expect_status(2);
+    assert!(missing.stderr.contains("none"), "{missing:?}");
+}

@@ -2,14 +2,17 @@
 
 use crate::args::BareArgs;
 use crate::console::write_console;
+use crate::images::FileImage;
 use crate::open::check_ram;
 use crate::say;
 use anyhow::{Context, bail};
+use reprise_core::event::{ConsolePort, InputEvent};
+use reprise_core::image::ImageSource;
 use reprise_core::machine::{BootKind, HaltReason, Machine, MachineConfig, MachineImages, RunExit};
 use reprise_core::types::{GuestPhysAddr, Icount};
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Steps between two looks at the output.
 const STEPS_A_TURN: u64 = 1 << 22;
@@ -34,7 +37,13 @@ pub(crate) fn bare(args: &BareArgs) -> anyhow::Result<u8> {
     }
     check_ram(args.ram << 20)?;
     let mut machine = machine(args)?;
-    let halted = run(&mut machine, args.max_icount.unwrap_or(u64::MAX))?;
+    let input = match &args.input {
+        None => Vec::new(),
+        Some(path) => {
+            fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?
+        }
+    };
+    let halted = run(&mut machine, &input, args.max_icount.unwrap_or(u64::MAX))?;
     if let Some(path) = &args.signature {
         write_signature(&machine, path)?;
     }
@@ -86,16 +95,36 @@ fn machine(args: &BareArgs) -> anyhow::Result<Machine> {
         boot: BootKind::BareElf,
         ..MachineConfig::default()
     };
+    let disk = |path: &PathBuf| -> anyhow::Result<Box<dyn ImageSource>> {
+        let image = FileImage::open(path);
+        Ok(Box::new(image.with_context(|| {
+            format!("the disk {} cannot be read", path.display())
+        })?))
+    };
     let images = MachineImages {
         kernel: Some(elf.into()),
+        disks: args.disk.iter().map(disk).collect::<anyhow::Result<_>>()?,
         ..MachineImages::default()
     };
     Machine::new(config, images, None).with_context(|| args.elf.display().to_string())
 }
 
 /// Runs until the program halts, waits for ever (`None`) or reaches the limit (`None`).
-fn run(machine: &mut Machine, icount_max: u64) -> anyhow::Result<Option<HaltReason>> {
+fn run(
+    machine: &mut Machine,
+    mut input: &[u8],
+    icount_max: u64,
+) -> anyhow::Result<Option<HaltReason>> {
     loop {
+        let (typed, rest) =
+            input.split_at(input.len().min(machine.console_room(ConsolePort::Uart)));
+        if !typed.is_empty() && machine.halted().is_none() {
+            machine.inject(&InputEvent::ConsoleInput {
+                port: ConsolePort::Uart,
+                bytes: typed.to_vec(),
+            })?;
+            input = rest;
+        }
         let limit = machine.icount().after(STEPS_A_TURN).min(Icount(icount_max));
         let exit = machine.run(limit);
         write_console(&machine.take_outputs())?;
@@ -107,7 +136,9 @@ fn run(machine: &mut Machine, icount_max: u64) -> anyhow::Result<Option<HaltReas
                 deadline: Some(deadline),
             } if machine.idle_jump(deadline.max(machine.time())).is_ok() => {}
             RunExit::Idle { .. } => return Ok(None),
-            RunExit::ImageStall(_) => bail!("the program reads a disk, and there is none"),
+            RunExit::ImageStall(_) => {
+                bail!("the disk that the program reads has become unreadable")
+            }
         }
     }
 }
