@@ -97,6 +97,8 @@ pub(crate) fn load_linux(
     hart.csr.medeleg = MEDELEG_BY_FIRMWARE;
     hart.csr.mideleg = MIDELEG_WRITABLE;
     hart.csr.mcounteren = 7;
+    // Linux leaves it to the firmware to let U-mode read the counters, and its vDSO reads the time.
+    hart.csr.scounteren = 7;
     hart.csr.menvcfg = MENVCFG_ADUE | MENVCFG_STCE;
     p.has_sbi = true;
     start(hart, load, tree_at);
@@ -149,4 +151,27 @@ pub(crate) fn load_bare(
     }
     start(hart, program.entry, tree_at);
     Ok(program.symbols)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::machine::{Machine, MachineConfig, MachineImages};
+    use crate::types::CpuId;
+
+    #[test]
+    fn linux_finds_what_firmware_sets_up() {
+        let mut kernel = vec![0; super::IMAGE_HEADER_BYTES];
+        kernel[56..60].copy_from_slice(super::IMAGE_MAGIC);
+        let images = MachineImages {
+            kernel: Some(kernel.into()),
+            ..MachineImages::default()
+        };
+        let machine = Machine::new(MachineConfig::default(), images, None).expect("it starts");
+        let registers = machine.registers(CpuId(0));
+        // Privilege 1 is S-mode; U-mode's `rdtime` in Linux's vDSO needs both counter enables.
+        for (name, expected) in [("privilege", 1), ("mcounteren", 7), ("scounteren", 7)] {
+            let found = registers.iter().find(|(register, _)| register == name);
+            assert_eq!(found.map(|(_, value)| *value), Some(expected), "{name}");
+        }
+    }
 }
