@@ -41,8 +41,9 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Reads all that the arguments name.
-    pub(crate) fn new(args: &GuestArgs) -> anyhow::Result<Self> {
+    /// Reads all that the arguments name. A guest that is not attended finds its input at its end,
+    /// unless a file is typed.
+    pub(crate) fn new(args: &GuestArgs, is_attended: bool) -> anyhow::Result<Self> {
         let ram_bytes = args.ram << 20;
         if !args.ram.is_multiple_of(2) {
             bail!(
@@ -67,7 +68,8 @@ impl Plan {
             add(added, &mut files)?;
         }
         let script = match &args.input {
-            None => None,
+            None if is_attended => None,
+            None => Some(Vec::new()),
             Some(path) => {
                 Some(fs::read(path).with_context(|| format!("{} cannot be read", path.display()))?)
             }
@@ -141,13 +143,13 @@ impl Plan {
             clock_unix_nanoseconds,
             seed: start_seed,
             // A script is typed as at a terminal: the guest echoes it.
-            interactive: self.is_interactive || self.script.is_some(),
+            interactive: self.is_interactive || args.input.is_some(),
             terminal: self.terminal,
             files: self.files.clone(),
         })
     }
 
-    /// The file given with --input.
+    /// What is typed instead of standard input: the file given with --input.
     pub(crate) fn script(&self) -> Option<&[u8]> {
         self.script.as_deref()
     }

@@ -3,7 +3,7 @@
 use anyhow::Context;
 use reprise_recorder::trace::Entries;
 use reprise_traces::{
-    Completeness, Compression, Header, TraceReader, TraceSummary, TraceWriter, compact,
+    Completeness, Compression, Header, TraceError, TraceReader, TraceSummary, TraceWriter, compact,
 };
 use std::fs::{self, File};
 use std::io::BufReader;
@@ -68,7 +68,7 @@ pub(crate) type FileReader = TraceReader<BufReader<File>>;
 impl TraceFile {
     /// Opens a trace.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
-        let reader = open_reader(path)?;
+        let reader = open_reader(path, TraceReader::open)?;
         Ok(Self {
             path: path.to_owned(),
             header: reader.header().clone(),
@@ -113,11 +113,19 @@ impl TraceFile {
 
     /// A reader at the start.
     pub(crate) fn reader(&self) -> anyhow::Result<FileReader> {
-        open_reader(&self.path)
+        // A trace that was whole when all of it was read need not be read again.
+        let open = match self.completeness {
+            Completeness::Complete => TraceReader::open_indexed,
+            Completeness::Truncated { .. } => TraceReader::open,
+        };
+        open_reader(&self.path, open)
     }
 }
 
-fn open_reader(path: &Path) -> anyhow::Result<FileReader> {
+fn open_reader(
+    path: &Path,
+    open: impl FnOnce(BufReader<File>) -> Result<FileReader, TraceError>,
+) -> anyhow::Result<FileReader> {
     let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    TraceReader::open(BufReader::new(file)).with_context(|| path.display().to_string())
+    open(BufReader::new(file)).with_context(|| path.display().to_string())
 }

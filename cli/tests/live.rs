@@ -109,6 +109,26 @@ fn a_signal_closes_the_trace() {
 }
 
 #[test]
+fn a_signal_ends_all_tries() {
+    let place = Place::new();
+    let child = place
+        .reprise(&[
+            "record", "--image", "guest", "-o", "trace", "--tries", "9", "--", "i",
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    wait_until("a try runs", || byte_len(&place.path("trace.try")) > 0);
+    // The file is there a moment before the signals are caught.
+    thread::sleep(Duration::from_millis(500));
+    signal(&child, Signal::INT);
+    Run::of(child.wait_with_output().expect("it ends")).expect_status(130);
+    assert_eq!(byte_len(&place.path("trace.try")), 0);
+    assert_eq!(byte_len(&place.path("trace")), 0);
+}
+
+#[test]
 fn nobody_reads_the_console() {
     let place = Place::new();
     let (mut child, stdin, _) = piped(&place);

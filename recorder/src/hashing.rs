@@ -6,9 +6,10 @@
 use reprise_core::types::Icount;
 use std::time::Duration;
 
-/// No interval between two hashes is longer than this: a quarter of a second of computing, over
-/// which a bisection is quick.
-pub const HASH_INTERVAL_STEPS_MAX: u64 = 1 << 26;
+/// No interval between two hashes is longer than this: half a second of computing, over which a
+/// bisection is quick, and long enough that a guest which writes to all of a large working set
+/// in every interval is recorded at less than 5 % above what it takes to run it.
+pub const HASH_INTERVAL_STEPS_MAX: u64 = 1 << 27;
 
 /// A live recording is hashed after a second in which the guest made this many steps, so that a
 /// recording that was killed can be checked nearly to its end.

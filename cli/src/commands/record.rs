@@ -1,8 +1,9 @@
 //! `reprise record`.
 
-use super::run::{drive, session};
+use super::run::{open_console, session};
 use crate::args::RecordArgs;
-use crate::live::{LiveEnd, anyhow_from_record_error};
+use crate::console::Console;
+use crate::live::{self, LiveEnd, anyhow_from_record_error};
 use crate::say;
 use crate::seed::Seed;
 use crate::start::{Plan, now_unix_nanoseconds};
@@ -26,7 +27,8 @@ struct Recorded {
 
 /// Records a live guest, once or with several seeds.
 pub(crate) fn record(args: &RecordArgs) -> anyhow::Result<u8> {
-    let plan = Plan::new(&args.guest)?;
+    // Nobody types the same for every try, and Ctrl-C must end them all.
+    let plan = Plan::new(&args.guest, args.tries.is_none())?;
     let path = match &args.output {
         Some(path) => path.clone(),
         None => free_path()?,
@@ -42,7 +44,10 @@ fn record_once(args: &RecordArgs, plan: &Plan, path: &Path) -> anyhow::Result<u8
         Some(seed) => seed,
         None => Seed::from_system()?,
     };
-    let recorded = record_to(args, plan, path, seed, true)?;
+    let mut console = open_console(plan, &args.guest, true)?;
+    let recorded = record_to(args, plan, path, seed, &mut console)?;
+    // Gives the terminal back before something is said on it.
+    drop(console);
     if !args.guest.quiet {
         if let Some(remark) = recorded.end.remark() {
             say::line(format_args!("reprise: {remark}"));
@@ -58,23 +63,37 @@ fn record_tries(args: &RecordArgs, plan: &Plan, path: &Path, tries: u32) -> anyh
         Some(seed) => seed,
         None => Seed::short_from_system()?,
     };
+    // One for all tries, so that no signal falls between two.
+    let mut console = open_console(plan, &args.guest, false)?;
     let mut kept: Option<(Seed, Recorded)> = None;
     let mut fail_count = 0;
+    let mut stopped = None;
     for number in 0..tries {
         let seed = first.after(u64::from(number));
         // What an earlier try kept is not overwritten before this one has failed, too.
         let attempt = with_suffix(path, ".try");
-        let recorded = record_to(args, plan, &attempt, seed, false)?;
+        let recorded = match record_to(args, plan, &attempt, seed, &mut console) {
+            Ok(recorded) => recorded,
+            Err(error) => {
+                // What went wrong matters more than whether there is a file to remove.
+                let _ = fs::remove_file(&attempt);
+                return Err(error);
+            }
+        };
         let status = recorded.end.status();
+        if let Some(signal) = recorded.end.signal {
+            remove(&attempt)?;
+            if !args.guest.quiet {
+                say::line(format_args!("reprise: stopped by signal {signal}"));
+            }
+            stopped = Some(status);
+            break;
+        }
         if !args.guest.quiet {
             say::line(format_args!(
                 "reprise: try {} of {tries}, seed {seed}: status {status}",
                 number + 1
             ));
-        }
-        if let Some(signal) = recorded.end.signal {
-            remove(&attempt)?;
-            bail!("stopped by signal {signal}");
         }
         if status == 0 {
             remove(&attempt)?;
@@ -93,12 +112,12 @@ fn record_tries(args: &RecordArgs, plan: &Plan, path: &Path, tries: u32) -> anyh
         }
     }
     let Some((seed, recorded)) = kept else {
-        if !args.guest.quiet {
+        if stopped.is_none() && !args.guest.quiet {
             say::line(format_args!(
                 "reprise: none of {tries} tries failed, so no trace was kept; try more"
             ));
         }
-        return Ok(0);
+        return Ok(stopped.unwrap_or(0));
     };
     if !args.guest.quiet {
         say::line(format_args!(
@@ -106,7 +125,7 @@ fn record_tries(args: &RecordArgs, plan: &Plan, path: &Path, tries: u32) -> anyh
         ));
         tell_recorded(args, path, &recorded);
     }
-    Ok(recorded.end.status())
+    Ok(stopped.unwrap_or(recorded.end.status()))
 }
 
 /// Records once, to `path`. The trace is closed properly also when something goes wrong on the
@@ -116,7 +135,7 @@ fn record_to(
     plan: &Plan,
     path: &Path,
     seed: Seed,
-    shows_output: bool,
+    console: &mut Console,
 ) -> anyhow::Result<Recorded> {
     let images: Vec<ImageRef> = plan
         .images()
@@ -139,7 +158,7 @@ fn record_to(
         }
     }
     let mut session = session(plan, &args.guest, seed, machine, writer)?;
-    let driven = drive(plan, &args.guest, &mut session, shows_output);
+    let driven = live::drive(&mut session, console, args.guest.max_icount);
     let reason = match &driven {
         Ok(end) => end.reason,
         Err(_) => EndReason::Stopped,

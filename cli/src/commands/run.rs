@@ -3,7 +3,7 @@
 use crate::args::{GuestArgs, RunArgs};
 use crate::console::Console;
 use crate::escape;
-use crate::live::{self, LiveEnd};
+use crate::live;
 use crate::say;
 use crate::seed::Seed;
 use crate::start::Plan;
@@ -13,14 +13,17 @@ use reprise_recorder::record::{RecordOptions, RecordSession};
 
 /// Runs a live guest without recording.
 pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
-    let plan = Plan::new(&args.guest)?;
+    let plan = Plan::new(&args.guest, true)?;
     let seed = match args.guest.seed {
         Some(seed) => seed,
         None => Seed::from_system()?,
     };
     let machine = plan.machine(&plan.config(&args.guest, seed))?;
     let mut session = session(&plan, &args.guest, seed, machine, NullLog)?;
-    let end = drive(&plan, &args.guest, &mut session, true)?;
+    let mut console = open_console(&plan, &args.guest, true)?;
+    let end = live::drive(&mut session, &mut console, args.guest.max_icount)?;
+    // Gives the terminal back before something is said on it.
+    drop(console);
     if let Some(remark) = end.remark()
         && !args.guest.quiet
     {
@@ -50,20 +53,14 @@ pub(crate) fn session<L: EntryLog>(
     Ok(session)
 }
 
-/// Drives a session from this process's console to its end.
-pub(crate) fn drive<L>(
+/// Takes this process's terminal, or what else its input is, and its signals.
+pub(crate) fn open_console(
     plan: &Plan,
     args: &GuestArgs,
-    session: &mut RecordSession<L>,
     shows_output: bool,
-) -> anyhow::Result<LiveEnd>
-where
-    L: EntryLog,
-    L::Error: std::fmt::Display,
-{
+) -> anyhow::Result<Console> {
     if plan.is_interactive() && !args.quiet {
         say::line(format_args!("reprise: {}", escape::HELP));
     }
-    let mut console = Console::open(plan.script().is_some(), shows_output)?;
-    live::drive(session, &mut console, args.max_icount)
+    Console::open(plan.script().is_some(), shows_output)
 }
