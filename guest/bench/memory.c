@@ -32,7 +32,7 @@ int main(int argc, char **argv)
     for (long i = 0; i < iterations; i++) {
         for (int step = 0; step < CELLS; step++) {
             at = cells[at];
-            sum = (sum ^ at) * 0x9e3779b97f4a7c15u;
+            sum = (((sum << 23) | (sum >> 41)) ^ at) * 0x9e3779b97f4a7c15u;
         }
         memset(from, (int)(sum & 0xff), BLOCK_BYTES / 2);
         memcpy(to, from, BLOCK_BYTES);
