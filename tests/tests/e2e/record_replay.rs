@@ -239,3 +239,14 @@ fn verify_agrees_with_itself() {
     )
     .expect(0);
 }
+
+#[test]
+fn an_hour_of_idling_costs_less_than_a_kilobyte() {
+    let folder = folder();
+    let [short, long] = ["short.rpt", "long.rpt"].map(|name| folder.path().join(name));
+    record(&short, 1, &["--fast"], &["/bin/sleep", "1"]).expect(0);
+    let recorded = record(&long, 1, &["--fast"], &["/bin/sleep", "3601"]).expect(0);
+    assert_eq!(recorded.end(), replay(&long).expect(0).end());
+    let [short, long] = [short, long].map(|path| std::fs::metadata(path).unwrap().len());
+    assert!(long < short + 1024, "an hour took {} bytes", long - short);
+}
