@@ -13,6 +13,7 @@ use reprise_core::machine::{BootKind, Machine, MachineConfig};
 use reprise_core::types::TerminalSize;
 use reprise_recorder::images::{ImageRef, ImageRole, ImageSet, SharedImage};
 use reprise_recorder::pace::Pacing;
+use reprise_recorder::trace::START_FILES_BYTES_MAX;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -66,6 +67,15 @@ impl Plan {
         let mut files = Vec::new();
         for added in &args.add {
             add(added, &mut files)?;
+        }
+        let file_bytes: u64 = files.iter().map(|file| file.bytes.len() as u64).sum();
+        if file_bytes > START_FILES_BYTES_MAX {
+            bail!(
+                "the files given with --add have {} MiB together, and {} is the most: put them on \
+                 a disk image and use --disk",
+                file_bytes >> 20,
+                START_FILES_BYTES_MAX >> 20
+            );
         }
         let script = match &args.input {
             None if is_attended => None,

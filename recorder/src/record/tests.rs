@@ -340,3 +340,76 @@ fn a_cut_recording_replays_to_its_last_entry() {
         assert_eq!(session.end(), None);
     }
 }
+
+/// Pseudo-random numbers for hostile input.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, below: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (self.0 >> 33) % below
+    }
+
+    fn number(&mut self) -> u64 {
+        match self.roll(8) {
+            0 => u64::MAX - self.roll(3),
+            1 => 1 << self.roll(64),
+            _ => self.roll(20_000),
+        }
+    }
+
+    fn entry(&mut self) -> Entry {
+        let icount = Icount(self.number());
+        let event = match self.roll(7) {
+            0 => {
+                return Entry::Hash {
+                    icount,
+                    hash: StateHash::default(),
+                };
+            }
+            1 => {
+                return Entry::End(End {
+                    icount,
+                    reason: EndReason::Stopped,
+                    exit_status: None,
+                });
+            }
+            2 => InputEvent::PowerOff,
+            3 => InputEvent::Start(Box::default()),
+            4 => InputEvent::ConsoleSize(TerminalSize {
+                columns: 0,
+                rows: u16::MAX,
+            }),
+            _ => InputEvent::ConsoleInput {
+                port: PORTS[self.roll(2) as usize],
+                bytes: vec![b'x'; self.roll(30) as usize],
+            },
+        };
+        Entry::Event(TimedEvent {
+            icount,
+            skip: if self.roll(2) == 0 { 0 } else { self.number() },
+            event: Arc::new(event),
+        })
+    }
+}
+
+#[test]
+fn hostile_entries_are_refused_or_replayed() {
+    let mut dice = Dice(17);
+    for _ in 0..200 {
+        let mut entries: Vec<_> = (0..dice.roll(6)).map(|_| dice.entry()).collect();
+        if dice.roll(4) > 0 {
+            entries.sort_by_key(Entry::icount);
+        }
+        let mut session = replay(&entries, 18);
+        for limit in [5_000, 30_000, 60_000] {
+            if session.advance(Icount(limit)).is_err() {
+                break;
+            }
+            assert!(session.machine().icount() <= Icount(limit));
+        }
+    }
+}
