@@ -204,7 +204,62 @@
         csrw    satp, x0
         csrw    pmpcfg0, x0
 
-        test    12              /* locked entries bind M-mode too, and stay */
+        test    12              /* whole pages, which may be remembered: permissions change, */
+        set_napot 0, area, 4096
+        li      a2, 5
+1:      write_csr pmpcfg0, NAPOT | R | W
+        access_runs USER, ld t0, 0(a0)
+        access_runs USER, sd a2, 0(a0)
+        access_runs USER, ld t0, 0(a0)
+        bne     t0, a2, fail
+        write_csr pmpcfg0, NAPOT | R
+        access_runs USER, ld t0, 0(a0)
+        access_traps USER, STORE_ACCESS, sd x0, 0(a0)
+        write_csr pmpcfg0, NAPOT
+        access_traps USER, LOAD_ACCESS, ld t0, 0(a0)
+        addi    a2, a2, -1
+        bnez    a2, 1b
+
+        test    13              /* and regions move */
+        write_csr pmpcfg0, NAPOT | R | W
+        li      a2, 5
+1:      set_napot 0, area, 4096
+        access_runs USER, ld t0, 8(a0)
+        access_runs USER, sd a2, 8(a0)
+        set_napot 0, tables, 4096
+        access_traps USER, LOAD_ACCESS, ld t0, 8(a0)
+        access_traps USER, STORE_ACCESS, sd x0, 8(a0)
+        addi    a2, a2, -1
+        bnez    a2, 1b
+
+        test    14              /* code in a whole page */
+        la      t0, routine
+        la      t1, tables
+        lw      t2, 0(t0)
+        sw      t2, 0(t1)
+        lw      t2, 12(t0)
+        sw      t2, 4(t1)
+        li      a2, 5
+1:      write_csr pmpcfg0, NAPOT | X
+        la      s0, 2f
+        clear_csr mstatus, MSTATUS_MPP
+        la      t6, tables
+        csrw    mepc, t6
+        mret
+2:      expect  s1, ECALL_U
+        write_csr pmpcfg0, NAPOT | R
+        la      s0, 2f
+        clear_csr mstatus, MSTATUS_MPP
+        la      t6, tables
+        csrw    mepc, t6
+        mret
+2:      expect  s1, FETCH_ACCESS
+        expect_address s2, tables
+        addi    a2, a2, -1
+        bnez    a2, 1b
+        csrw    pmpcfg0, x0
+
+        test    15              /* locked entries bind M-mode too, and stay */
         set_napot 2, area, 64
         li      t0, (L | NAPOT | R) << 16
         csrw    pmpcfg0, t0
