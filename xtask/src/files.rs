@@ -63,6 +63,16 @@ pub(crate) fn move_file(from: &Path, to: &Path) -> Result<()> {
         .map_err(|error| failure("copy to", to, &error))
 }
 
+/// Copies the files below a folder, with their modes, to another folder.
+pub(crate) fn copy_folder(from: &Path, to: &Path) -> Result<()> {
+    for file in files_below(from)? {
+        let place = to.join(file.strip_prefix(from).unwrap_or(&file));
+        make_folder(place.parent().unwrap_or(to))?;
+        fs::copy(&file, &place).map_err(|error| failure("copy to", &place, &error))?;
+    }
+    Ok(())
+}
+
 /// Removes a folder with all that is in it; one that is not there is fine.
 pub(crate) fn remove_folder(path: &Path) -> Result<()> {
     match fs::remove_dir_all(path) {

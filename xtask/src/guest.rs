@@ -245,10 +245,13 @@ impl Recipe {
     }
 }
 
-/// Builds again, in folders of other names, and compares with what is in the cache.
+/// Builds again, from a copy of the recipe and in folders of other names, and compares with what is in the cache.
 fn check_reproducible(guest: &Guest, with_kernel: bool) -> Result<()> {
-    let recipe = Recipe::load()?;
+    let mut recipe = Recipe::load()?;
     let _lock = Lock::acquire(&recipe.cache)?;
+    let copy = Workspace::new(&recipe.cache, "copy-of-the-recipe")?;
+    files::copy_folder(&recipe.folder, copy.path())?;
+    recipe.folder = copy.path().to_path_buf();
     let busybox = Workspace::new(&recipe.cache, "second-userland")?;
     busybox::build(&recipe, busybox.path())?;
     let programs = Workspace::new(&recipe.cache, "second-set-of-programs")?;
