@@ -196,7 +196,33 @@
         .option pop
         expect  a2, 5
 
+        test    13              /* a store from the line before, where no code is, into a remembered routine */
+        la      a0, line_routine
+        li      a3, 5
+        li      a4, 0
+1:      call    line_routine
+        bne     a2, a4, fail
+        ld      a1, -4(a0)
+        li      t0, 1 << 20
+        slli    t0, t0, 32
+        add     a1, a1, t0
+        sd      a1, -4(a0)
+        addi    a4, a4, 1
+        addi    a3, a3, -1
+        bnez    a3, 1b
+        call    line_routine
+        expect  a2, 5
+
         finish
+
+        .balign 64
+        .skip   64
+        .option push
+        .option norvc
+line_routine:
+        li      a2, 0
+        ret
+        .option pop
 
         .balign 4
 forty_two:

@@ -169,6 +169,20 @@
         expect_address s6, 2b
         csrci   sip, 1 << SSI
         expect_csr sip, -1, 0
+        /* Enabling it in sie, with SIE set, does the same. */
+        csrw    sie, zero
+        csrsi   sip, 1 << SSI
+        csrsi   sstatus, MSTATUS_SIE
+        la      s8, 1f
+        li      s5, NO_TRAP
+        csrsi   sie, 1 << SSI
+2:      nop
+        j       fail
+1:      expect  s5, INTERRUPT | SSI
+        expect_address s6, 2b
+        csrci   sip, 1 << SSI
+        write_csr sie, -1
+        expect_csr sie, -1, 0x222
         /* S-mode sets its own software interrupt, but no other. */
         set_csr sip, 0x222
         expect_csr sip, -1, 1 << SSI
