@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub const ARENA_ALIGNMENT: usize = 64 * 1024;
 
 enum Owner {
-    Allocation(Layout),
+    Allocation { start: NonNull<u8>, layout: Layout },
     Lent { _keep_alive: Box<dyn Send + Sync> },
 }
 
@@ -33,9 +33,9 @@ unsafe impl Sync for Block {}
 
 impl Drop for Block {
     fn drop(&mut self) {
-        if let Owner::Allocation(layout) = self.owner {
-            // SAFETY: `base` came from `alloc_zeroed` with this layout and is freed once, here.
-            unsafe { dealloc(self.base.as_ptr(), layout) }
+        if let Owner::Allocation { start, layout } = self.owner {
+            // SAFETY: `start` came from `alloc_zeroed` with this layout and is freed once, here.
+            unsafe { dealloc(start.as_ptr(), layout) }
         }
     }
 }
@@ -63,19 +63,24 @@ impl Arena {
     #[must_use]
     pub fn allocate(cpu_count: u32, ram_bytes: usize) -> Self {
         let byte_len = Self::byte_len_for(cpu_count, ram_bytes);
-        let Ok(layout) = Layout::from_size_align(byte_len, ARENA_ALIGNMENT) else {
+        // An allocation of a large alignment would be zeroed by hand, and every page of it touched; one of
+        // the usual alignment comes from the kernel as it is. So the alignment is found within it.
+        let Ok(layout) = Layout::from_size_align(byte_len + ARENA_ALIGNMENT, 16) else {
             panic!("an arena of {byte_len} bytes is beyond the address space");
         };
-        // SAFETY: the layout is not empty, since a machine has at least one CPU.
-        let base = unsafe { alloc_zeroed(layout) };
-        let Some(base) = NonNull::new(base) else {
+        // SAFETY: the layout is not empty.
+        let start = unsafe { alloc_zeroed(layout) };
+        let Some(start) = NonNull::new(start) else {
             handle_alloc_error(layout)
         };
+        let offset = start.as_ptr().align_offset(ARENA_ALIGNMENT);
+        // SAFETY: the offset is less than the alignment, by which the allocation is longer.
+        let base = unsafe { start.add(offset) };
         Self {
             block: Arc::new(Block {
                 base,
                 byte_len,
-                owner: Owner::Allocation(layout),
+                owner: Owner::Allocation { start, layout },
             }),
         }
     }

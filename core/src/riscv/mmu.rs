@@ -83,6 +83,8 @@ pub(crate) struct Translations {
     write_generations: Vec<u64>,
     populated_contexts: u8,
     epoch: u32,
+    /// Address and old value of the table entry in which the last walk set A or D.
+    last_update: Option<(u64, u64)>,
 }
 
 impl Translations {
@@ -109,6 +111,7 @@ impl Translations {
             // The arena comes zeroed, which would match page zero: the first flush clears all.
             populated_contexts: 0xff,
             epoch: 0,
+            last_update: None,
         }
     }
 }
@@ -250,6 +253,7 @@ impl Hart {
         updates: bool,
         fills: bool,
     ) -> Result<u64, Exception> {
+        self.translations.last_update = None;
         let privilege = if access == Access::Fetch {
             self.privilege
         } else {
@@ -318,6 +322,7 @@ impl Hart {
                     // A bit that only allows more takes nothing away from what was derived.
                     p.memory
                         .set_table_entry(GuestPhysAddr(entry_address), wanted);
+                    self.translations.last_update = Some((entry_address, entry));
                 }
             }
             if fills {
@@ -328,6 +333,14 @@ impl Hart {
             return Ok(frame | va & span);
         }
         Err(access.page_fault(va))
+    }
+
+    /// A device access waits: a step that stalls has no effect, so its walk has none either.
+    fn stalled(&mut self, p: &mut Platform, stall: ImageStall) -> Stop {
+        if let Some((address, old)) = self.translations.last_update.take() {
+            p.memory.set_table_entry(GuestPhysAddr(address), old);
+        }
+        Stop::Stall(stall)
     }
 
     fn check_leaf(&self, entry: u64, access: Access, privilege: Privilege) -> bool {
@@ -469,7 +482,7 @@ impl Hart {
         match p.read(Icount(icount), address, size) {
             Ok(value) => Ok((value & (u64::MAX >> (64 - length * 8)), true)),
             Err(MmioError::Nothing) => Err(Access::Load.access_fault(va).into()),
-            Err(MmioError::Stall(stall)) => Err(Stop::Stall(stall)),
+            Err(MmioError::Stall(stall)) => Err(self.stalled(p, stall)),
         }
     }
 
@@ -522,7 +535,7 @@ impl Hart {
         match p.write(Icount(icount), address, size, value & mask) {
             Ok(()) => Ok(true),
             Err(MmioError::Nothing) => Err(Access::Store.access_fault(va).into()),
-            Err(MmioError::Stall(stall)) => Err(Stop::Stall(stall)),
+            Err(MmioError::Stall(stall)) => Err(self.stalled(p, stall)),
         }
     }
 

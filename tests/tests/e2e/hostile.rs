@@ -29,7 +29,7 @@ fn usage_errors() {
     );
     check_refused(
         finish(reprise().args(["run", "--ram", "3", "--", "/bin/true"])),
-        "RAM",
+        "--ram",
     );
 }
 

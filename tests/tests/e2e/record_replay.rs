@@ -184,12 +184,14 @@ fn a_recorder_killed_at_any_time_leaves_a_trace_that_replays() {
             continue;
         }
         let replayed = replay(&trace).expect(0);
+        let said = &replayed.stderr;
+        assert!(said.contains("breaks off"), "{said}");
+        let end = replayed.end();
+        // At most a second is lost; the rest of the time is for a busy host.
         assert!(
-            replayed.stderr.contains("incomplete") || replayed.stderr.contains("cut"),
-            "{}",
-            replayed.stderr
+            milliseconds < 2000 || !end.starts_with("icount=0 "),
+            "killed after {milliseconds} ms: {end}"
         );
-        assert!(replayed.end().starts_with("icount="));
     }
 }
 
