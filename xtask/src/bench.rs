@@ -110,8 +110,9 @@ struct Bench {
 impl Bench {
     fn run(&self, divisor: u64) -> Result<()> {
         let idle = ["/bin/true".to_owned()];
-        let native = self.best(|| self.native("run", &idle))?;
+        let mut native = self.best(|| self.native("run", &idle))?;
         let recording = self.best(|| self.native("record", &idle))?;
+        native.icount = recording.icount;
         let replayed = self.best(|| self.node())?;
         let qemu = if self.has_qemu {
             Some(self.best(|| self.qemu(&idle))?)
@@ -142,8 +143,9 @@ impl Bench {
                 format!("/bench/{}", program.name),
                 (program.iterations / divisor).max(1).to_string(),
             ];
-            let run = self.best(|| self.native("run", &command))?;
+            let mut run = self.best(|| self.native("run", &command))?;
             let record = self.best(|| self.native("record", &command))?;
+            run.icount = record.icount;
             let node = self.best(|| self.node())?;
             let mips = run.mips_beyond(native);
             let recorded = record.mips_beyond(recording);
@@ -185,16 +187,20 @@ impl Bench {
     /// Runs or records a command of the guest; a recording replaces the bench's trace.
     fn native(&self, verb: &str, guest_command: &[String]) -> Result<Cost> {
         let mut command = Command::new(&self.reprise);
-        command.args([verb, "--seed", "1"]);
+        // The same seed and clock: the same execution, recorded or not.
+        command.args([verb, "--seed", "1", "--clock", "1600000000"]);
         if verb == "record" {
             command.arg("-o").arg(self.trace());
         }
         command.arg("--").args(guest_command);
         let (said, seconds) = timed(&mut command)?;
-        Ok(Cost {
-            icount: icount_of(&said)?,
-            seconds,
-        })
+        // `run` does not say where it ended; it is where the recording of the same ends.
+        let icount = if verb == "record" {
+            icount_of(&said)?
+        } else {
+            0
+        };
+        Ok(Cost { icount, seconds })
     }
 
     /// Replays the bench's trace in node.
