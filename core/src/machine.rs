@@ -734,3 +734,6 @@ fn config_fingerprint(config: &MachineConfig) -> u64 {
     to.u16(config.terminal.rows);
     xxh3_64(to.as_bytes())
 }
+
+#[cfg(test)]
+mod tests;

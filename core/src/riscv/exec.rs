@@ -4,6 +4,9 @@
 //! running chained blocks, stepping one instruction, and the reference engine, which steps with every
 //! access walking the tables.
 
+use super::arithmetic::{
+    div, divu, divuw, divw, mulh, mulhsu, mulhu, orc_b, rem, remu, remuw, remw, sext32,
+};
 use super::block::{BlockCache, BlockId};
 use super::csr::status;
 use super::fp::{self, RoundingMode};
@@ -29,66 +32,11 @@ pub(crate) enum Exit {
     Stall(ImageStall),
 }
 
-/// Multiplies to the high 64 bits.
-fn mulh(a: u64, b: u64) -> u64 {
-    ((i128::from(a as i64) * i128::from(b as i64)) >> 64) as u64
-}
-
-fn mulhsu(a: u64, b: u64) -> u64 {
-    ((i128::from(a as i64) * i128::from(b)) >> 64) as u64
-}
-
-fn mulhu(a: u64, b: u64) -> u64 {
-    ((u128::from(a) * u128::from(b)) >> 64) as u64
-}
-
-// Division never traps: RISC-V Unprivileged, "M" Extension, table 11.
-fn div(a: i64, b: i64) -> i64 {
-    if b == 0 { -1 } else { a.wrapping_div(b) }
-}
-
-fn rem(a: i64, b: i64) -> i64 {
-    if b == 0 { a } else { a.wrapping_rem(b) }
-}
-
-fn divu(a: u64, b: u64) -> u64 {
-    a.checked_div(b).unwrap_or(u64::MAX)
-}
-
-fn remu(a: u64, b: u64) -> u64 {
-    a.checked_rem(b).unwrap_or(a)
-}
-
-fn divw(a: i32, b: i32) -> i32 {
-    if b == 0 { -1 } else { a.wrapping_div(b) }
-}
-
-fn remw(a: i32, b: i32) -> i32 {
-    if b == 0 { a } else { a.wrapping_rem(b) }
-}
-
-fn divuw(a: u32, b: u32) -> u32 {
-    a.checked_div(b).unwrap_or(u32::MAX)
-}
-
-fn remuw(a: u32, b: u32) -> u32 {
-    a.checked_rem(b).unwrap_or(a)
-}
-
 /// Whether writing a CSR can neither make an interrupt pending or enabled nor change how code is found
 /// or memory accessed, so that the run may go on without a look from outside.
 const fn csr_is_quiet(number: u16) -> bool {
     // fflags, frm, fcsr; stvec, scounteren; sscratch to stval; mtvec, mcounteren; mscratch to mtval.
     matches!(number, 0x001..=0x003 | 0x105 | 0x106 | 0x140..=0x143 | 0x305 | 0x306 | 0x340..=0x343)
-}
-
-/// Sets each byte that is not zero to ones.
-fn orc_b(a: u64) -> u64 {
-    u64::from_le_bytes(a.to_le_bytes().map(|byte| if byte == 0 { 0 } else { 0xff }))
-}
-
-const fn sext32(value: u32) -> u64 {
-    value as i32 as u64
 }
 
 /// Runs from block `id`, which begins at `pc`. With `STEP` it returns after that one block.

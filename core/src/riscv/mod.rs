@@ -4,12 +4,13 @@
 //! - [`isa`], [`disasm`]: the instruction table, decoder and disassembler.
 //! - `hart`, `csr`, `trap`, `pmp`: a hart's state and the rules of the privileged architecture.
 //! - `mmu`: page-table walks and the caches of what they found.
-//! - `uop`, `block`, `exec`, `run`: decoded code and its execution.
+//! - `uop`, `block`, `exec`, `arithmetic`, `run`: decoded code and its execution.
 //! - [`fp`]: the one floating-point module.
 //! - `platform`, `clint`, `plic`, `jitter`: memory map, interrupts, time.
 //! - `sbi`, `boot`, `fdt`, [`elf`], `htif`: firmware and start.
 
 pub mod area;
+pub(crate) mod arithmetic;
 pub(crate) mod block;
 pub(crate) mod boot;
 pub(crate) mod clint;
