@@ -100,3 +100,16 @@ fn input_is_typed_into_the_uart() {
         .expect_status(2);
     assert!(missing.stderr.contains("none"), "{missing:?}");
 }
+
+#[test]
+fn answers_of_the_host_are_no_requests() {
+    for fromhost in [0, 1, 4, 7] {
+        let place = Place::new();
+        let symbols = [TOHOST, ("fromhost", TOHOST.1 + fromhost)];
+        let words = [TOHOST_IN_T1, load(2), STORE, LOOP];
+        place.write("program", elf(&words, &symbols));
+        place
+            .run(&["bare", "program", "--max-icount", "1000"])
+            .expect_status(124);
+    }
+}

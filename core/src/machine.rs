@@ -214,6 +214,8 @@ const RAM_BYTES_MIN_LINUX: u64 = 64 << 20;
 const RAM_BYTES_MAX: u64 = 64 << 30;
 /// Ticks beyond which guest time never goes, so that sums with it cannot overflow.
 const TIME_MAX: u64 = 1 << 60;
+/// No saved execution is longer: at a thousand million steps a second it would take a century.
+const POSITION_MAX: u64 = 1 << 62;
 
 /// A deterministic computer.
 pub struct Machine {
@@ -466,6 +468,7 @@ impl Machine {
         self.platform.update_lines();
         self.count_step();
         self.settle();
+        self.platform.tick(self.icount);
         Ok(())
     }
 
@@ -487,6 +490,7 @@ impl Machine {
         self.count_step();
         let now = self.platform.time_at(self.icount);
         self.platform.skipped = self.platform.skipped.wrapping_add(to.0.saturating_sub(now));
+        self.platform.tick(self.icount);
         Ok(())
     }
 
@@ -609,6 +613,9 @@ impl Machine {
         let p = &mut self.platform;
         self.icount = mach.u64()?;
         p.skipped = mach.u64()?;
+        if self.icount > POSITION_MAX || p.skipped > TIME_MAX {
+            return Err(StateError::BadValue { field: "position" }.into());
+        }
         p.clock_base_unix_nanoseconds = mach.u64()?;
         p.jitter.restore(&mut mach)?;
         p.halted = mach.option(|from| {

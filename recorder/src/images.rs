@@ -1,5 +1,6 @@
 //! Images found by their hash.
 
+use reprise_core::devices::virtio::slot::DISKS_MAX;
 use reprise_core::image::{ImageHash, ImageSource, MemoryImage, MissingRange};
 use reprise_core::machine::MachineImages;
 use std::collections::BTreeMap;
@@ -163,6 +164,16 @@ impl ImageSet {
     /// # Errors
     /// [`ImageError`], for the first image that cannot be had.
     pub fn find(images: &[ImageRef], store: &mut dyn ImageStore) -> Result<Self, ImageError> {
+        // Judged before any of it is read: a hostile header names one large image many times.
+        let count = |role| images.iter().filter(|image| image.role == role).count();
+        if count(ImageRole::Disk) > DISKS_MAX {
+            return Err(ImageError::BadSet(
+                "more disks than the machine has slots for",
+            ));
+        }
+        if count(ImageRole::Kernel) + count(ImageRole::Elf) > 1 || count(ImageRole::Initrd) > 1 {
+            return Err(ImageError::BadSet("two kernels or two initrds"));
+        }
         let mut set = Self::default();
         for image in images {
             let Some(bytes) = store.find(image)? else {

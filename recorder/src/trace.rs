@@ -55,7 +55,7 @@ pub enum ReadError {
 
 /// All files of a start together, in bytes. They end up in the guest's RAM, and the host holds
 /// them some two or three times over on their way there.
-pub const START_FILES_BYTES_MAX: u64 = 512 << 20;
+pub const START_FILES_BYTES_MAX: u64 = 480 << 20;
 
 /// Key of the annotation that tells, for people, the guest time at which a recording ended: in
 /// ticks, as 8 bytes, little-endian.

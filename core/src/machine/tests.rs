@@ -3,8 +3,8 @@
 use super::*;
 use crate::device::AccessSize;
 use crate::image::MissingRange;
-use crate::riscv::csr::status;
 use crate::riscv::pmp::Pmp;
+use crate::riscv::trap::Privilege;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const CODE: u64 = RAM_BASE;
@@ -14,6 +14,8 @@ const HEADER: u64 = RINGS + 0x1000;
 const DATA: u64 = RINGS + 0x2000;
 const STATUS: u64 = RINGS + 0x3000;
 const DISK: u64 = 0x1000_1000;
+/// Entry of the first table that maps the code where it is.
+const CODE_ENTRY: u64 = TABLES + 2 * 8;
 /// Virtual address of the disk's registers.
 const DISK_VA: u64 = 0x1000;
 /// Entry of the last table that maps them, without A and D.
@@ -78,6 +80,8 @@ fn at_the_doorbell(is_there: &Arc<AtomicBool>) -> Machine {
     let mut put =
         |address: u64, bytes: &[u8]| p.memory.write(GuestPhysAddr(address), bytes).expect("RAM");
     for (address, entry) in [
+        // The code's gigapage, whose A bit the fetch sets.
+        (CODE_ENTRY, CODE >> 2 | 0xf),
         (TABLES, (TABLES + 0x1000) >> 2 | 1),
         (TABLES + 0x1000, (TABLES + 0x2000) >> 2 | 1),
         (LEAF, DISK >> 2 | 7),
@@ -123,7 +127,7 @@ fn at_the_doorbell(is_there: &Arc<AtomicBool>) -> Machine {
     }
     let hart = &mut machine.harts[0].hart;
     hart.csr.pmp = Pmp::open();
-    hart.csr.mstatus |= status::MPRV | 1 << status::MPP_SHIFT;
+    hart.privilege = Privilege::Supervisor;
     hart.csr.satp = 8 << 60 | TABLES >> 12;
     hart.area.x[5] = DISK_VA;
     hart.flush_translations();
@@ -158,6 +162,11 @@ fn a_step_that_waits_for_an_image_has_no_effect() {
             .read_u64(GuestPhysAddr(LEAF))
             .expect("RAM");
         assert_eq!(leaf & A_AND_D, A_AND_D, "the walk has set A and D");
+        let code = straight
+            .memory()
+            .read_u64(GuestPhysAddr(CODE_ENTRY))
+            .expect("RAM");
+        assert_eq!(code & A_AND_D, 0x40, "the fetch has set A");
         assert_eq!(
             straight
                 .memory()
@@ -173,4 +182,39 @@ fn a_step_that_waits_for_an_image_has_no_effect() {
             [0]
         );
     }
+}
+
+#[test]
+fn an_alarm_that_wakes_nobody_shows_at_its_position_whoever_asks() {
+    // Arms the RTC's alarm at 2000 ns with its interrupt off, then waits.
+    let code = [
+        0x0010_12b7, // lui t0, 0x101
+        0x0002_a623, // sw x0, 12(t0)
+        0x7d00_0313, // li t1, 2000
+        0x0062_a423, // sw t1, 8(t0)
+        0x1050_0073, // wfi
+        0xffdf_f06f, // j .-4
+    ];
+    let config = MachineConfig {
+        ram_bytes: RAM_BYTES_MIN,
+        boot: BootKind::BareElf,
+        ..MachineConfig::default()
+    };
+    let images = MachineImages {
+        kernel: Some(elf(&code).into()),
+        ..MachineImages::default()
+    };
+    let mut machine = Machine::new(config, images, None).expect("the program starts");
+    let RunExit::Idle {
+        deadline: Some(deadline),
+    } = machine.run(Icount(100))
+    else {
+        panic!("the program waits for its alarm");
+    };
+    machine.idle_jump(deadline).expect("a jump to the deadline");
+    let jumped = machine.state_hash();
+    assert_eq!(machine.run(machine.icount()), RunExit::Limit);
+    assert_eq!(machine.state_hash(), jumped);
+    assert_eq!(machine.run(Icount(100)), RunExit::Idle { deadline: None });
+    assert_eq!(machine.state_hash(), jumped);
 }

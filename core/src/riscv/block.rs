@@ -23,6 +23,8 @@ pub(crate) type BlockId = u32;
 const BLOCK_OPS_MAX: usize = 48;
 /// Micro-operations after which everything is decoded anew: 24 MB of them.
 const CACHE_OPS_MAX: usize = 2 << 20;
+/// Tables of block starts after which everything is decoded anew: 64 MB of them.
+const START_TABLES_MAX: usize = 8192;
 const JUMP_ENTRIES: usize = 8192;
 const STARTS_PER_PAGE: usize = PAGE_BYTES as usize / 2;
 const GRANULE_BYTES: u32 = 64;
@@ -70,6 +72,7 @@ pub(crate) struct BlockCache {
     pub(crate) blocks: Vec<Block>,
     jumps: Vec<Cell<Jump>>,
     pages: Vec<Option<Box<PageCode>>>,
+    start_table_count: usize,
 }
 
 const NO_BLOCK: Block = Block {
@@ -90,6 +93,7 @@ impl BlockCache {
             blocks: vec![NO_BLOCK],
             jumps: vec![Cell::new(NO_JUMP); JUMP_ENTRIES],
             pages,
+            start_table_count: 0,
         }
     }
 
@@ -121,6 +125,7 @@ impl BlockCache {
         self.ops.clear();
         self.links.clear();
         self.blocks.truncate(1);
+        self.start_table_count = 0;
         self.jumps.fill(Cell::new(NO_JUMP));
         for (number, page) in self.pages.iter_mut().enumerate() {
             if page.take().is_some() {
@@ -198,7 +203,7 @@ impl BlockCache {
         p: &mut Platform,
         physical: u64,
     ) -> Option<BlockId> {
-        if self.ops.len() > CACHE_OPS_MAX {
+        if self.ops.len() > CACHE_OPS_MAX || self.start_table_count > START_TABLES_MAX {
             self.clear(p);
         }
         let page_address = GuestPhysAddr(physical & !(PAGE_BYTES - 1));
@@ -244,7 +249,11 @@ impl BlockCache {
         };
         self.blocks.push(block);
         let code = self.pages[page].get_or_insert_default();
-        let starts = code.starts[variant].get_or_insert_with(|| Box::new([0; STARTS_PER_PAGE]));
+        let starts = code.starts[variant].get_or_insert_with(|| {
+            // Tables of pages that hold no code any more still count until everything is cleared.
+            self.start_table_count += 1;
+            Box::new([0; STARTS_PER_PAGE])
+        });
         starts[first / 2] = id;
         code.blocks.push(id);
         code.granules |= granules_of(block.offset, block.byte_len);

@@ -135,14 +135,30 @@ pub(crate) fn load_bare(
     let program =
         elf::parse(file, RAM_BASE, config.ram_bytes).map_err(|error| bad(error.to_string()))?;
     let tree_at = RAM_BASE + config.ram_bytes - LARGE_PAGE;
+    let tree_end = RAM_BASE + config.ram_bytes;
     put_device_tree(p, config, None, tree_at)?;
     for segment in &program.segments {
+        // The device tree may lie in what the program takes for its zeroed memory.
+        let mut rest =
+            tree_at.max(segment.address)..tree_end.min(segment.address + segment.memory_byte_len);
+        while rest.start < rest.end {
+            let length = PAGE_BYTES.min(rest.end - rest.start);
+            put(
+                p,
+                rest.start,
+                &[0; PAGE_BYTES as usize][..length as usize],
+                "segment",
+            )?;
+            rest.start += length;
+        }
         put(p, segment.address, segment.bytes, "segment")?;
     }
-    if let Some(tohost) = program.symbols.get("tohost") {
+    // Answers go to `fromhost`: it must not lie over `tohost`, or each answer would be a request.
+    let aligned = |name: &str| program.symbols.get(name).filter(|at| at.is_multiple_of(8));
+    if let Some(tohost) = aligned("tohost") {
         p.tohost = Some(Htif {
             tohost: *tohost,
-            fromhost: program.symbols.get("fromhost").copied(),
+            fromhost: aligned("fromhost").filter(|at| *at != tohost).copied(),
         });
         if let Some(offset) = p.memory.offset_of(GuestPhysAddr(*tohost), 8) {
             p.memory

@@ -173,6 +173,16 @@ impl Csrs {
             *register = from.u64()?;
         }
         self.mstatus = self.mstatus & (status::WRITABLE | status::MPP) | status::XL;
+        self.medeleg &= MEDELEG_WRITABLE;
+        self.mideleg &= MIDELEG_WRITABLE;
+        self.mie &= MIE_WRITABLE;
+        self.mip_software &= irq::SSI | irq::STI | irq::SEI;
+        self.menvcfg &= MENVCFG_WRITABLE;
+        self.senvcfg &= SENVCFG_WRITABLE;
+        self.mtvec = trap_vector(self.mtvec);
+        self.stvec = trap_vector(self.stvec);
+        self.mepc &= !1;
+        self.sepc &= !1;
         if Privilege::from_bits(self.mstatus >> status::MPP_SHIFT & 3).is_none() {
             return Err(StateError::BadValue {
                 field: "mstatus.MPP",

@@ -43,6 +43,8 @@ pub struct Segment<'a> {
     pub address: u64,
     /// Bytes from the file; the rest of the segment is zero.
     pub bytes: &'a [u8],
+    /// Length in memory, at least that of the bytes.
+    pub memory_byte_len: u64,
 }
 
 /// A bare-metal program.
@@ -100,7 +102,11 @@ pub fn parse(file: &[u8], ram_base: u64, ram_bytes: u64) -> Result<BareProgram<'
                 "a segment has more bytes in the file than in memory".into(),
             ));
         }
-        segments.push(Segment { address, bytes });
+        segments.push(Segment {
+            address,
+            bytes,
+            memory_byte_len: length,
+        });
     }
     Ok(BareProgram {
         entry: header.e_entry(endian),

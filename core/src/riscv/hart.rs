@@ -322,6 +322,7 @@ impl Hart {
             .set_reservation(self.id, reservation.map(|set| set & !63));
         self.csr.restore(&mut from)?;
         self.translations.mxr = self.csr.mstatus & status::MXR != 0;
+        self.translations.forget_updates();
         self.flush_translations();
         self.update_context();
         Ok(())

@@ -85,6 +85,9 @@ pub(crate) struct Translations {
     epoch: u32,
     /// Address and old value of the table entry in which the last walk set A or D.
     last_update: Option<(u64, u64)>,
+    /// The same of fetches, with the position of the step that they were for.
+    fetch_updates: Vec<(u64, u64)>,
+    fetch_updates_at: u64,
 }
 
 impl Translations {
@@ -112,7 +115,17 @@ impl Translations {
             populated_contexts: 0xff,
             epoch: 0,
             last_update: None,
+            fetch_updates: Vec::new(),
+            fetch_updates_at: 0,
         }
+    }
+}
+
+impl Translations {
+    /// Forgets what walks have set, when the hart takes over another state.
+    pub(crate) fn forget_updates(&mut self) {
+        self.last_update = None;
+        self.fetch_updates.clear();
     }
 }
 
@@ -322,7 +335,16 @@ impl Hart {
                     // A bit that only allows more takes nothing away from what was derived.
                     p.memory
                         .set_table_entry(GuestPhysAddr(entry_address), wanted);
-                    self.translations.last_update = Some((entry_address, entry));
+                    if access == Access::Fetch {
+                        let at = self.area.deadline.wrapping_sub(self.area.budget as u64);
+                        if self.translations.fetch_updates_at != at {
+                            self.translations.fetch_updates_at = at;
+                            self.translations.fetch_updates.clear();
+                        }
+                        self.translations.fetch_updates.push((entry_address, entry));
+                    } else {
+                        self.translations.last_update = Some((entry_address, entry));
+                    }
                 }
             }
             if fills {
@@ -335,10 +357,19 @@ impl Hart {
         Err(access.page_fault(va))
     }
 
-    /// A device access waits: a step that stalls has no effect, so its walk has none either.
-    fn stalled(&mut self, p: &mut Platform, stall: ImageStall) -> Stop {
+    /// A device access waits: a step that stalls has no effect, so its walks have none either.
+    fn stalled(&mut self, p: &mut Platform, stall: ImageStall, icount: u64) -> Stop {
         if let Some((address, old)) = self.translations.last_update.take() {
             p.memory.set_table_entry(GuestPhysAddr(address), old);
+        }
+        if self.translations.fetch_updates_at == icount
+            && !self.translations.fetch_updates.is_empty()
+        {
+            while let Some((address, old)) = self.translations.fetch_updates.pop() {
+                p.memory.set_table_entry(GuestPhysAddr(address), old);
+            }
+            // The fetch that is tried again has to set the bit again.
+            self.drop_fetches();
         }
         Stop::Stall(stall)
     }
@@ -482,7 +513,7 @@ impl Hart {
         match p.read(Icount(icount), address, size) {
             Ok(value) => Ok((value & (u64::MAX >> (64 - length * 8)), true)),
             Err(MmioError::Nothing) => Err(Access::Load.access_fault(va).into()),
-            Err(MmioError::Stall(stall)) => Err(self.stalled(p, stall)),
+            Err(MmioError::Stall(stall)) => Err(self.stalled(p, stall, icount)),
         }
     }
 
@@ -535,7 +566,7 @@ impl Hart {
         match p.write(Icount(icount), address, size, value & mask) {
             Ok(()) => Ok(true),
             Err(MmioError::Nothing) => Err(Access::Store.access_fault(va).into()),
-            Err(MmioError::Stall(stall)) => Err(self.stalled(p, stall)),
+            Err(MmioError::Stall(stall)) => Err(self.stalled(p, stall, icount)),
         }
     }
 
@@ -582,8 +613,18 @@ impl Hart {
         length: u64,
         value: u64,
     ) -> Result<(bool, bool), Exception> {
-        let address = self.translate_atomic::<REFERENCE>(p, va, length, Access::Store)?;
+        if va & (length - 1) != 0 {
+            return Err(Exception::new(cause::STORE_MISALIGNED, va));
+        }
+        // An SC that fails stores nothing, so it must not set the D bit.
+        let address = self.walk(p, va, Access::Store, false, false)?;
         let holds = p.memory.reservation(self.id) == Some(address & !63);
+        if holds {
+            self.translate_atomic::<REFERENCE>(p, va, length, Access::Store)?;
+        } else if !self.check_physical(address, length, Access::Store) || !p.is_ram(address, length)
+        {
+            return Err(Access::Store.access_fault(va));
+        }
         p.memory.set_reservation(self.id, None);
         if holds {
             let stored = p.memory.write_by_cpu(

@@ -35,6 +35,8 @@ impl HartWithCode {
     ) -> HartExit {
         loop {
             self.settle(p, *icount);
+            // Before anything returns: the state at a position must not depend on who asks for it.
+            p.tick(*icount);
             if p.halted.is_some() {
                 return HartExit::Halted;
             }
@@ -42,7 +44,6 @@ impl HartWithCode {
                 return HartExit::Limit;
             }
             self.hart.follow_epoch(p);
-            p.tick(*icount);
             let mip = self.hart.pending(p, *icount);
             if self.hart.parked && mip & self.hart.csr.mie == 0 {
                 return HartExit::Parked;
