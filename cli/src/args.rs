@@ -239,7 +239,7 @@ pub(crate) struct BareArgs {
     /// Attach a disk image as a virtio disk. The program's writes do not reach the file.
     #[arg(long, value_name = "FILE")]
     pub(crate) disk: Vec<PathBuf>,
-    /// Type this file into the UART, as fast as it takes it.
+    /// Type this file into the UART, as fast as it takes it, whenever nothing more is printed.
     #[arg(long, value_name = "FILE")]
     pub(crate) input: Option<PathBuf>,
 }

@@ -116,18 +116,23 @@ fn run(
     icount_max: u64,
 ) -> anyhow::Result<Option<HaltReason>> {
     loop {
-        let (typed, rest) =
-            input.split_at(input.len().min(machine.console_room(ConsolePort::Uart)));
-        if !typed.is_empty() && machine.halted().is_none() {
-            machine.inject(&InputEvent::ConsoleInput {
-                port: ConsolePort::Uart,
-                bytes: typed.to_vec(),
-            })?;
-            input = rest;
-        }
         let limit = machine.icount().after(STEPS_A_TURN).min(Icount(icount_max));
         let exit = machine.run(limit);
-        write_console(&machine.take_outputs())?;
+        let outputs = machine.take_outputs();
+        write_console(&outputs)?;
+        // Typed when nothing more is printed: a program that is still starting may clear the UART's FIFO.
+        if outputs.is_empty() || matches!(exit, RunExit::Idle { .. }) {
+            let room = machine.console_room(ConsolePort::Uart);
+            let (typed, rest) = input.split_at(input.len().min(room));
+            if !typed.is_empty() && machine.halted().is_none() {
+                machine.inject(&InputEvent::ConsoleInput {
+                    port: ConsolePort::Uart,
+                    bytes: typed.to_vec(),
+                })?;
+                input = rest;
+                continue;
+            }
+        }
         match exit {
             RunExit::Halted(reason) => return Ok(Some(reason)),
             RunExit::Limit if machine.icount().0 >= icount_max => return Ok(None),
