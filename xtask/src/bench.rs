@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::tools::{build_reprise, build_wasm};
-use crate::{Failure, Result, cache, checkout, files, guest, process, setup};
+use crate::{Failure, Result, cache, checkout, ci, files, guest, process};
 
 const USAGE: &str = "\
 Usage: cargo xtask bench [--quick]
@@ -85,8 +85,8 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
             }
         }
     }
-    setup::packages(setup::GUEST_PACKAGES)?;
-    setup::rust_targets(&[setup::GUEST_TARGET, crate::tools::WASM_TARGET])?;
+    // The wasm module needs a C compiler for wasm, which the guest does not.
+    ci::set_up()?;
     let guest = guest::build()?;
     let bench = Bench {
         reprise: build_reprise()?,

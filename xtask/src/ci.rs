@@ -136,7 +136,7 @@ fn ci(stages: &mut Stages) -> Result<()> {
 }
 
 /// Installs everything that any stage needs, in one go.
-fn set_up() -> Result<()> {
+pub(crate) fn set_up() -> Result<()> {
     let mut packages = [setup::GUEST_PACKAGES, TEST_PACKAGES].concat();
     if !crate::process::is_on_path("node") {
         packages.push("nodejs");
