@@ -8,6 +8,7 @@
 //! - [`riscv`]: everything that knows the instruction set: harts, MMU, CLINT, PLIC, SBI, boot.
 //! - [`device`], [`devices`]: what stands on the bus and does not know the instruction set.
 //! - [`memory`], [`arena`]: guest RAM with its dirtiness epochs, and the bytes that hold it.
+//! - [`debug`]: what a debugger asks of an execution, and what was met.
 //! - [`event`], [`output`], [`image`]: what goes in and what comes out.
 //! - [`state`]: how state becomes bytes.
 //!
@@ -17,6 +18,7 @@
 //! - Caches (translations, decoded blocks) are never state.
 
 pub mod arena;
+pub mod debug;
 pub mod device;
 pub mod devices;
 pub mod event;

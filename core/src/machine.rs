@@ -1,6 +1,7 @@
 //! The machine as a whole.
 
 use crate::arena::Arena;
+use crate::debug::{DebugHit, DebugPlan, Debugger};
 use crate::device::{Device, DeviceContext};
 use crate::devices::rtc::Rtc;
 use crate::devices::syscon::Syscon;
@@ -18,6 +19,7 @@ use crate::riscv::jitter::Jitter;
 use crate::riscv::platform::{Platform, RAM_BASE, VIRTIO_SLOTS, context};
 use crate::riscv::plic::Plic;
 use crate::riscv::run::HartExit;
+use crate::riscv::view::HartView;
 use crate::state::{StateError, StateReader, StateWriter};
 use crate::types::{GuestPhysAddr, GuestTime, Icount, PAGE_BYTES, TerminalSize};
 use std::collections::BTreeMap;
@@ -113,6 +115,13 @@ pub enum RunExit {
     Halted(HaltReason),
     /// Bytes of an image are missing. The step that wants them had no effect.
     ImageStall(ImageStall),
+    /// Something that the plan of [`Machine::set_debug_plan`] asks for was met: see
+    /// [`Machine::take_hits`].
+    DebugStop,
+    /// Much has come out: [`Machine::take_outputs`], then run on. This bounds what a guest can
+    /// make its host hold; where it happens depends on what was taken before, and the guest
+    /// cannot tell.
+    OutputFull,
 }
 
 /// How the machine executes. The engines are indistinguishable by the guest.
@@ -265,6 +274,7 @@ impl Machine {
             halted: None,
             tohost: None,
             has_sbi: false,
+            debugger: None,
         };
         let mut harts: Vec<HartWithCode> = cells
             .into_iter()
@@ -353,7 +363,7 @@ impl Machine {
     }
 
     /// Runs until `icount() == limit`, or returns earlier for a reason that is itself a function
-    /// of the state.
+    /// of the state, or because the host must do something first; returning changes nothing.
     pub fn run(&mut self, limit: Icount) -> RunExit {
         // Only one hart: the scheduler of more stands here.
         let hart = &mut self.harts[0];
@@ -367,6 +377,8 @@ impl Machine {
                 None => RunExit::Limit,
             },
             HartExit::Stall(stall) => RunExit::ImageStall(stall),
+            HartExit::Debug => RunExit::DebugStop,
+            HartExit::OutputFull => RunExit::OutputFull,
         }
     }
 
@@ -520,6 +532,63 @@ impl Machine {
         }
     }
 
+    /// Says where [`Machine::run`] is to return, beside its limit; `None` or an empty plan for nowhere. The plan stays in
+    /// force over a restore. Changes nothing that a guest or a hash could see.
+    pub fn set_debug_plan(&mut self, plan: Option<DebugPlan>) {
+        let plan = plan.filter(|plan| !plan.is_empty());
+        if plan.as_ref()
+            == self
+                .platform
+                .debugger
+                .as_ref()
+                .map(|debugger| debugger.plan())
+        {
+            return;
+        }
+        let p = &mut self.platform;
+        for (watches, is_set) in [
+            (
+                p.debugger
+                    .as_ref()
+                    .map(|debugger| debugger.plan().watches.clone()),
+                false,
+            ),
+            (plan.as_ref().map(|plan| plan.watches.clone()), true),
+        ] {
+            for watch in watches.unwrap_or_default() {
+                p.memory.set_debug_flags(&watch, is_set);
+            }
+        }
+        p.debugger = plan.map(|plan| Box::new(Debugger::new(plan)));
+        // Probes stand in decoded code, and watched pages among the translations.
+        self.drop_caches();
+    }
+
+    /// What was met since the last call; see [`DebugHit`] for where the machine is then.
+    pub fn take_hits(&mut self) -> Vec<DebugHit> {
+        let debugger = self.platform.debugger.as_mut();
+        debugger
+            .map(|debugger| debugger.take_hits())
+            .unwrap_or_default()
+    }
+
+    /// Lets the next run go on over what would be reported before the step here, as after a hit here.
+    pub fn pass_here(&mut self) {
+        if let Some(debugger) = &mut self.platform.debugger {
+            debugger.pass(self.icount);
+        }
+    }
+
+    /// A CPU, to look at.
+    ///
+    /// # Panics
+    /// When there is no such CPU.
+    #[must_use]
+    pub fn cpu(&self, cpu: crate::types::CpuId) -> HartView<'_> {
+        let hart = &self.harts[cpu.0 as usize].hart;
+        HartView::new(hart, &self.platform, self.icount)
+    }
+
     fn settle(&mut self) {
         for hart in &mut self.harts {
             hart.settle(&mut self.platform, self.icount);
@@ -632,6 +701,9 @@ impl Machine {
                 }
             })
         })?;
+        if let Some(debugger) = &mut p.debugger {
+            debugger.forget();
+        }
         // The reservations that harts restore next must not be ended by restoring RAM.
         p.memory.restore(&snapshot.memory);
         for hart in &mut self.harts {

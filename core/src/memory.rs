@@ -5,6 +5,7 @@
 //! tables, watches), is put on the list of disturbances that the CPUs drain before they go on.
 
 use crate::arena::Ram;
+use crate::debug::{Watch, WatchKind, WatchPlace};
 use crate::types::{GuestPhysAddr, PAGE_BYTES};
 use std::sync::Arc;
 use thiserror::Error;
@@ -27,6 +28,8 @@ pub struct Disturbance {
     pub address: GuestPhysAddr,
     /// Bytes written, all within one page.
     pub length: u32,
+    /// Whether something else than a CPU wrote.
+    pub is_by_device: bool,
 }
 
 /// Why stores to a page must take the slow path. Cache knowledge, never state.
@@ -37,6 +40,12 @@ pub mod page_flag {
     pub const TABLE: u8 = 2;
     /// Stores to the page must be seen by the machine (`tohost`, watchpoints).
     pub const WATCHED: u8 = 4;
+    /// A debugger wants to know of stores.
+    pub const DEBUG_WRITE: u8 = 8;
+    /// A debugger wants to know of loads.
+    pub const DEBUG_READ: u8 = 16;
+    /// What does not derive from the page's content.
+    pub const LASTING: u8 = WATCHED | DEBUG_WRITE | DEBUG_READ;
 }
 
 /// Bytes of a page.
@@ -223,7 +232,7 @@ impl GuestMemory {
                 *reservation = None;
             }
         }
-        self.write_by_cpu(address, bytes)
+        self.store(address, bytes, true)
     }
 
     /// Writes 2 bytes, little-endian, as [`GuestMemory::write`] does.
@@ -248,6 +257,15 @@ impl GuestMemory {
         address: GuestPhysAddr,
         bytes: &[u8],
     ) -> Result<(), OutsideRam> {
+        self.store(address, bytes, false)
+    }
+
+    fn store(
+        &mut self,
+        address: GuestPhysAddr,
+        bytes: &[u8],
+        is_by_device: bool,
+    ) -> Result<(), OutsideRam> {
         let offset = self.checked_offset(address, bytes.len() as u64)?;
         if bytes.is_empty() {
             return Ok(());
@@ -262,6 +280,7 @@ impl GuestMemory {
                 self.disturbances.push(Disturbance {
                     address: GuestPhysAddr(self.base + start as u64),
                     length: (end - start) as u32,
+                    is_by_device,
                 });
             }
         }
@@ -274,7 +293,7 @@ impl GuestMemory {
         let written = self.write_by_cpu(address, &value.to_le_bytes());
         assert!(written.is_ok(), "a table entry was just read from there");
         let page = (address.0 - self.base) >> 12;
-        if self.flags[page as usize] & !page_flag::TABLE == 0 {
+        if self.flags[page as usize] & (page_flag::CODE | page_flag::WATCHED) == 0 {
             self.disturbances.truncate(before);
         }
     }
@@ -325,6 +344,28 @@ impl GuestMemory {
 
     pub(crate) fn set_reservation(&mut self, cpu: u32, set: Option<u64>) {
         self.reservations[cpu as usize] = set;
+    }
+
+    /// Marks or unmarks the pages of a watch on physical memory.
+    pub(crate) fn set_debug_flags(&mut self, watch: &Watch, is_set: bool) {
+        let WatchPlace::Physical(address) = watch.place else {
+            return;
+        };
+        let flags = match watch.kind {
+            WatchKind::Read => page_flag::DEBUG_READ,
+            WatchKind::Write => page_flag::DEBUG_WRITE,
+            WatchKind::Access => page_flag::DEBUG_READ | page_flag::DEBUG_WRITE,
+        };
+        let end = self.base + self.byte_len();
+        let first = address.0.clamp(self.base, end);
+        let last = address.0.saturating_add(watch.byte_len).clamp(first, end);
+        for page in (first - self.base) / PAGE_BYTES..(last - self.base).div_ceil(PAGE_BYTES) {
+            if is_set {
+                self.flags[page as usize] |= flags;
+            } else {
+                self.flags[page as usize] &= !flags;
+            }
+        }
     }
 
     fn page_bytes(&self, page: usize) -> &[u8] {
@@ -413,7 +454,7 @@ impl GuestMemory {
         }
         // Code and tables are derived anew; watches outlive the jump.
         for flags in &mut self.flags {
-            *flags &= page_flag::WATCHED;
+            *flags &= page_flag::LASTING;
         }
         self.disturbances.clear();
         self.epoch += 1;

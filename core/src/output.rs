@@ -28,10 +28,18 @@ pub enum OutputKind {
     ExitStatus(i32),
 }
 
+/// What outputs may take up before the host must take them, in bytes. One step can go beyond it: a
+/// doorbell that sends a whole queue of buffers.
+const PENDING_BYTES_MAX: usize = 8 << 20;
+
+/// What an output takes up beside its bytes, about: itself and an allocation.
+const OUTPUT_OVERHEAD_BYTES: usize = size_of::<Output>() + 32;
+
 /// Collects outputs until the host takes them, and keeps the running hash of all of them.
 #[derive(Default, Debug)]
 pub struct Outputs {
     pending: Vec<Output>,
+    pending_bytes: usize,
     hash: u128,
     byte_count: u64,
     exit_status: Option<i32>,
@@ -45,6 +53,7 @@ impl Outputs {
         }
         self.absorb(port as u8, bytes);
         self.byte_count += bytes.len() as u64;
+        self.pending_bytes += bytes.len();
         if let Some(Output {
             icount: last,
             kind:
@@ -59,6 +68,7 @@ impl Outputs {
             last_bytes.extend_from_slice(bytes);
             return;
         }
+        self.pending_bytes += OUTPUT_OVERHEAD_BYTES;
         self.pending.push(Output {
             icount,
             kind: OutputKind::Console {
@@ -72,6 +82,7 @@ impl Outputs {
     pub fn exit_status(&mut self, icount: Icount, status: i32) {
         self.absorb(0xff, &status.to_le_bytes());
         self.exit_status = Some(status);
+        self.pending_bytes += OUTPUT_OVERHEAD_BYTES;
         self.pending.push(Output {
             icount,
             kind: OutputKind::ExitStatus(status),
@@ -86,7 +97,14 @@ impl Outputs {
 
     /// Takes what has come out since the last call.
     pub fn take(&mut self) -> Vec<Output> {
+        self.pending_bytes = 0;
         std::mem::take(&mut self.pending)
+    }
+
+    /// Whether so much has come out that the host must take it before more is made.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.pending_bytes >= PENDING_BYTES_MAX
     }
 
     fn absorb(&mut self, kind: u8, bytes: &[u8]) {
@@ -117,6 +135,7 @@ impl Outputs {
         self.byte_count = from.u64()?;
         self.exit_status = from.option(|from| Ok(from.u32()? as i32))?;
         self.pending.clear();
+        self.pending_bytes = 0;
         Ok(())
     }
 }

@@ -39,11 +39,12 @@ pub enum PlayError {
     MissingBytes(ImageStall),
 }
 
-/// Runs to `target` over idle time, with no event in between.
+/// Runs to `target` over idle time, with no event in between. Returns whether it got there: it
+/// stops on the way when outputs must be taken first, and where a debugger wants to.
 ///
 /// # Errors
 /// [`PlayError`] when the machine cannot get there.
-pub fn run_to(machine: &mut Machine, target: Icount) -> Result<(), PlayError> {
+pub fn run_to(machine: &mut Machine, target: Icount) -> Result<bool, PlayError> {
     while machine.icount() < target {
         match machine.run(target) {
             RunExit::Limit => {}
@@ -52,6 +53,7 @@ pub fn run_to(machine: &mut Machine, target: Icount) -> Result<(), PlayError> {
             } => idle_jump(machine, deadline.max(machine.time()))?,
             // A halt by the very last step is where the recording ends, too.
             RunExit::Halted(_) if machine.icount() == target => {}
+            RunExit::OutputFull | RunExit::DebugStop => return Ok(false),
             RunExit::Idle { deadline: None } => {
                 return Err(PlayError::WaitsForever(machine.icount()));
             }
@@ -59,7 +61,7 @@ pub fn run_to(machine: &mut Machine, target: Icount) -> Result<(), PlayError> {
             RunExit::ImageStall(stall) => return Err(PlayError::MissingBytes(stall)),
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Makes the idle jump for an event that is due, if it has one and it has not been made.

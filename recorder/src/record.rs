@@ -212,6 +212,8 @@ impl<L: EntryLog> RecordSession<L> {
             match exit {
                 RunExit::Limit => self.parked = None,
                 RunExit::Halted(_) => {}
+                // The driver is to have what came out before there is more.
+                RunExit::OutputFull | RunExit::DebugStop => break,
                 RunExit::ImageStall(stall) => return Err(RecordError::MissingBytes(stall)),
                 RunExit::Idle { deadline } => {
                     if self.park(deadline) {

@@ -154,7 +154,8 @@ where
         self.end
     }
 
-    /// Goes on to `limit`, or to the end of the recording if that comes first.
+    /// Goes on to `limit`, or to the end of the recording if that comes first, or until much has
+    /// come out: call it again then.
     ///
     /// # Errors
     /// [`ReplayError`]; the session stays where it is then.
@@ -188,7 +189,9 @@ where
             };
             match entry {
                 Entry::Event(event) => {
-                    self.run_to(event.due().min(limit))?;
+                    if !self.run_to(event.due().min(limit))? {
+                        break;
+                    }
                     // The limit may fall between the jump and the event.
                     if limit > event.due() && self.machine.icount() < event.icount {
                         self.try_play(|machine| play::jump_for(machine, &event))?;
@@ -236,7 +239,8 @@ where
         Ok(self.next.clone())
     }
 
-    fn run_to(&mut self, target: Icount) -> Result<(), ReplayError<E>> {
+    /// Returns whether it got there.
+    fn run_to(&mut self, target: Icount) -> Result<bool, ReplayError<E>> {
         self.try_play(|machine| play::run_to(machine, target))
     }
 
@@ -246,10 +250,10 @@ where
         Ok(())
     }
 
-    fn try_play(
+    fn try_play<T>(
         &mut self,
-        play: impl FnOnce(&mut Machine) -> Result<(), PlayError>,
-    ) -> Result<(), ReplayError<E>> {
+        play: impl FnOnce(&mut Machine) -> Result<T, PlayError>,
+    ) -> Result<T, ReplayError<E>> {
         play(&mut self.machine).map_err(|error| ReplayError::Lost {
             good: self.good,
             error,

@@ -223,14 +223,24 @@ struct Lane {
 }
 
 impl Lane {
-    /// Runs to `target`; makes the fault where it belongs.
-    fn run_to(&mut self, target: Icount) -> Result<(), PlayError> {
+    /// Runs to `target`; makes the fault where it belongs. Hands over what comes out on the way
+    /// when it is too much to be kept until the next comparison.
+    fn run_to(
+        &mut self,
+        target: Icount,
+        printed: &mut dyn FnMut(&[Output]),
+    ) -> Result<(), PlayError> {
         if let Some(fault) = self.fault.filter(|fault| fault.icount <= target) {
-            play::run_to(&mut self.machine, fault.icount)?;
+            while !play::run_to(&mut self.machine, fault.icount)? {
+                printed(&self.machine.take_outputs());
+            }
             self.fault = None;
             fault.inject(&mut self.machine);
         }
-        play::run_to(&mut self.machine, target)
+        while !play::run_to(&mut self.machine, target)? {
+            printed(&self.machine.take_outputs());
+        }
+        Ok(())
     }
 
     /// Saves the state and goes on from it in a fresh machine.
@@ -333,7 +343,7 @@ impl<'a, R: Recording> Pass<'a, R> {
                 let here = self.left.machine.icount();
                 let restore_at = Icount((here.0 / self.restore_steps + 1) * self.restore_steps);
                 let stop = due.min(to).min(restore_at).min(next_compare);
-                self.run_to(stop)?;
+                self.run_to(stop, progress)?;
                 if stop == next_compare || self.lost.is_some() || stop == to {
                     while next_compare <= stop {
                         next_compare = next_compare.after(steps);
@@ -397,11 +407,23 @@ impl<'a, R: Recording> Pass<'a, R> {
         })
     }
 
-    fn run_to(&mut self, target: Icount) -> Result<(), VerifyError<R::Error>> {
-        self.left.run_to(target).map_err(VerifyError::Straight)?;
+    fn run_to(
+        &mut self,
+        target: Icount,
+        progress: &mut dyn Progress,
+    ) -> Result<(), VerifyError<R::Error>> {
+        let number = self.number;
+        let mut printed = |outputs: &[Output]| {
+            if number == 0 {
+                progress.printed(outputs);
+            }
+        };
+        self.left
+            .run_to(target, &mut printed)
+            .map_err(VerifyError::Straight)?;
         if let Some(right) = &mut self.right
             && self.lost.is_none()
-            && let Err(error) = right.run_to(target)
+            && let Err(error) = right.run_to(target, &mut |_| {})
         {
             self.lost = Some(error);
         }

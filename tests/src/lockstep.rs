@@ -105,6 +105,7 @@ impl Subject {
             }
             match machine.run(Icount(target)) {
                 RunExit::Limit | RunExit::Halted(_) => {}
+                RunExit::OutputFull | RunExit::DebugStop => drop(machine.take_outputs()),
                 RunExit::Idle { deadline: None } => return End::Stuck,
                 RunExit::Idle {
                     deadline: Some(deadline),

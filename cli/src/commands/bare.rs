@@ -136,7 +136,7 @@ fn run(
         match exit {
             RunExit::Halted(reason) => return Ok(Some(reason)),
             RunExit::Limit if machine.icount().0 >= icount_max => return Ok(None),
-            RunExit::Limit => {}
+            RunExit::Limit | RunExit::OutputFull | RunExit::DebugStop => {}
             RunExit::Idle {
                 deadline: Some(deadline),
             } if machine.idle_jump(deadline.max(machine.time())).is_ok() => {}

@@ -10,7 +10,7 @@ use super::hart::Hart;
 use super::isa::decode;
 use super::platform::Platform;
 use super::trap::{Access, Exception};
-use super::uop::Uop;
+use super::uop::{Code, Uop};
 use crate::memory::{Disturbance, page_flag};
 use crate::types::{GuestPhysAddr, PAGE_BYTES};
 use std::cell::Cell;
@@ -210,6 +210,9 @@ impl BlockCache {
         let first = (physical % PAGE_BYTES) as usize;
         let floating_point = hart.csr.mstatus & status::FS != 0;
         let bytes = p.memory.slice(page_address, PAGE_BYTES).ok()?;
+        let is_probed = |offset: usize| {
+            (p.debugger.as_ref()).is_some_and(|debugger| debugger.is_probed(offset))
+        };
         let start = self.ops.len();
         let mut at = first;
         while self.ops.len() - start < BLOCK_OPS_MAX {
@@ -223,7 +226,14 @@ impl BlockCache {
                 };
                 word |= u32::from(u16::from_le_bytes([high[0], high[1]])) << 16;
             }
-            let op = uop_of(word, (at - first) as u16, floating_point);
+            let mut op = uop_of(word, (at - first) as u16, floating_point);
+            if is_probed(at) {
+                // A probe is a block of its own, so that nothing before it is held up by it.
+                if at != first {
+                    break;
+                }
+                op.code = Code::Probe;
+            }
             at += usize::from(op.len);
             self.ops.push(op);
             if op.code.ends_block() {
@@ -299,7 +309,6 @@ pub(crate) fn fetch_one<const REFERENCE: bool>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::uop::Code;
     use super::*;
 
     #[test]

@@ -227,23 +227,34 @@ impl Csrs {
 pub(crate) struct Forbidden;
 
 impl Hart {
-    fn counter_allowed(&self, counter: u16) -> bool {
+    fn counter_allowed(&self, privilege: Privilege, counter: u16) -> bool {
         let bit = 1 << (counter & 31);
-        match self.privilege {
+        match privilege {
             Privilege::Machine => true,
             Privilege::Supervisor => self.csr.mcounteren & bit != 0,
             Privilege::User => self.csr.mcounteren & self.csr.scounteren & bit != 0,
         }
     }
 
-    fn stimecmp_allowed(&self) -> bool {
-        self.privilege == Privilege::Machine
+    fn stimecmp_allowed(&self, privilege: Privilege) -> bool {
+        privilege == Privilege::Machine
             || (self.csr.menvcfg & MENVCFG_STCE != 0 && self.csr.mcounteren & 2 != 0)
     }
 
     /// Reads a CSR for an instruction at `icount`.
     pub(crate) fn csr_read(&self, p: &Platform, csr: u16, icount: u64) -> Result<u64, Forbidden> {
-        if self.privilege < required_privilege(csr) {
+        self.csr_read_as(self.privilege, p, csr, icount)
+    }
+
+    /// Reads a CSR as software of another privilege would.
+    pub(crate) fn csr_read_as(
+        &self,
+        privilege: Privilege,
+        p: &Platform,
+        csr: u16,
+        icount: u64,
+    ) -> Result<u64, Forbidden> {
+        if privilege < required_privilege(csr) {
             return Err(Forbidden);
         }
         let c = &self.csr;
@@ -259,7 +270,7 @@ impl Hart {
                 }
             }
             0xc00..=0xc1f => {
-                if !self.counter_allowed(csr) {
+                if !self.counter_allowed(privilege, csr) {
                     return Err(Forbidden);
                 }
                 match csr {
@@ -280,13 +291,13 @@ impl Hart {
             0x143 => c.stval,
             0x144 => self.pending(p, icount) & c.mideleg,
             0x14d => {
-                if !self.stimecmp_allowed() {
+                if !self.stimecmp_allowed(privilege) {
                     return Err(Forbidden);
                 }
                 c.stimecmp.value
             }
             0x180 => {
-                if self.privilege == Privilege::Supervisor && c.mstatus & status::TVM != 0 {
+                if privilege == Privilege::Supervisor && c.mstatus & status::TVM != 0 {
                     return Err(Forbidden);
                 }
                 c.satp

@@ -26,6 +26,8 @@ pub(crate) enum Exit {
     Budget,
     /// Interrupts, devices or disturbances must be looked at.
     Recheck,
+    /// A breakpoint may stand at `pc`; nothing has happened there yet.
+    Probe,
     /// An instruction trapped.
     Trap(Exception),
     /// An instruction waits for bytes of an image.
@@ -708,6 +710,7 @@ pub(crate) fn execute<const REFERENCE: bool, const STEP: bool>(
                     leave!(after!());
                 }
                 Code::Illegal => illegal!(),
+                Code::Probe => undo!(Exit::Probe),
             }
         };
 

@@ -9,13 +9,16 @@ use super::csr::{MENVCFG_ADUE, status};
 use super::hart::Hart;
 use super::platform::{MmioError, Platform};
 use super::trap::{Access, Exception, Privilege, cause};
+use crate::debug::{AddressSpace, CpuAccess};
 use crate::device::AccessSize;
 use crate::image::ImageStall;
-use crate::memory::{Disturbance, page_flag};
+use crate::memory::{Disturbance, GuestMemory, page_flag};
 use crate::types::{GuestPhysAddr, Icount};
 
 const PAGE: u64 = 0xfff;
 const FETCH_ENTRIES: usize = 64;
+/// The address-space identifier in `satp`, RISC-V Privileged 4.1.11.
+const SATP_ASID: u64 = 0xffff << 44;
 
 /// Bits of a page-table entry, RISC-V Privileged 4.4.1.
 mod pte {
@@ -362,6 +365,12 @@ impl Hart {
         if let Some((address, old)) = self.translations.last_update.take() {
             p.memory.set_table_entry(GuestPhysAddr(address), old);
         }
+        self.undo_fetch(p, icount);
+        Stop::Stall(stall)
+    }
+
+    /// Takes back the A bits that the fetch of the step at `icount` has set, since that step is not made now.
+    pub(crate) fn undo_fetch(&mut self, p: &mut Platform, icount: u64) {
         if self.translations.fetch_updates_at == icount
             && !self.translations.fetch_updates.is_empty()
         {
@@ -371,7 +380,39 @@ impl Hart {
             // The fetch that is tried again has to set the bit again.
             self.drop_fetches();
         }
-        Stop::Stall(stall)
+    }
+
+    /// The address space of the data accesses or, with the hart's own privilege, of fetches.
+    fn address_space_of(&self, privilege: Privilege) -> AddressSpace {
+        if privilege == Privilege::Machine {
+            return AddressSpace::default();
+        }
+        AddressSpace(self.csr.satp & !SATP_ASID)
+    }
+
+    /// The address space in which instructions are fetched.
+    pub(crate) fn address_space(&self) -> AddressSpace {
+        self.address_space_of(self.privilege)
+    }
+
+    /// Tells a debugger of an access that was made.
+    fn note_access(
+        &self,
+        p: &mut Platform,
+        virtual_address: u64,
+        physical_address: u64,
+        byte_len: u64,
+        is_write: bool,
+    ) {
+        if let Some(debugger) = &mut p.debugger {
+            debugger.note_access(CpuAccess {
+                space: self.address_space_of(self.data_privilege()),
+                virtual_address,
+                physical_address,
+                byte_len,
+                is_write,
+            });
+        }
     }
 
     fn check_leaf(&self, entry: u64, access: Access, privilege: Privilege) -> bool {
@@ -454,13 +495,19 @@ impl Hart {
         if !self.csr.pmp.is_uniform(page_address) {
             return;
         }
+        let page = offset >> 12;
+        if let Some(debugger) = &p.debugger
+            && (debugger.watches_page(va, for_write)
+                || (!for_write && p.memory.page_flags(page) & page_flag::DEBUG_READ != 0))
+        {
+            return;
+        }
         let context = self.area.context as usize;
         let entry = TlbEntry {
             tag: va & !PAGE,
             addend: (offset as u64).wrapping_sub(va & !PAGE),
         };
         if for_write {
-            let page = offset >> 12;
             if !p.memory.open_for_fast_stores(page) {
                 return;
             }
@@ -497,7 +544,9 @@ impl Hart {
             p.memory
                 .read(GuestPhysAddr(high), tail)
                 .map_err(|_| Access::Load.access_fault(second))?;
-            return Ok((u64::from_le_bytes(bytes), p.memory.has_disturbances()));
+            self.note_access(p, va, low, first, false);
+            self.note_access(p, second, high, length - first, false);
+            return Ok((u64::from_le_bytes(bytes), p.must_look_up()));
         }
         let address = self.translate(p, va, length, Access::Load, !REFERENCE)?;
         if p.memory
@@ -507,11 +556,15 @@ impl Hart {
             if !REFERENCE {
                 self.fill(p, va, address, false);
             }
-            return Ok((u64::from_le_bytes(bytes), p.memory.has_disturbances()));
+            self.note_access(p, va, address, length, false);
+            return Ok((u64::from_le_bytes(bytes), p.must_look_up()));
         }
         let size = device_access(address, length).ok_or(Access::Load.access_fault(va))?;
         match p.read(Icount(icount), address, size) {
-            Ok(value) => Ok((value & (u64::MAX >> (64 - length * 8)), true)),
+            Ok(value) => {
+                self.note_access(p, va, address, length, false);
+                Ok((value & (u64::MAX >> (64 - length * 8)), true))
+            }
             Err(MmioError::Nothing) => Err(Access::Load.access_fault(va).into()),
             Err(MmioError::Stall(stall)) => Err(self.stalled(p, stall, icount)),
         }
@@ -546,25 +599,31 @@ impl Hart {
             let low = self.walk(p, va, Access::Store, true, false)?;
             let high = self.walk(p, second, Access::Store, true, false)?;
             let (head, tail) = bytes.split_at(first as usize);
-            let low = p.memory.write_by_cpu(GuestPhysAddr(low), head);
-            let high = p.memory.write_by_cpu(GuestPhysAddr(high), tail);
+            let low_written = p.memory.write_by_cpu(GuestPhysAddr(low), head);
+            let high_written = p.memory.write_by_cpu(GuestPhysAddr(high), tail);
             assert!(
-                low.is_ok() && high.is_ok(),
+                low_written.is_ok() && high_written.is_ok(),
                 "both halves were found to be RAM"
             );
-            return Ok(p.memory.has_disturbances());
+            self.note_access(p, va, low, first, true);
+            self.note_access(p, second, high, length - first, true);
+            return Ok(p.must_look_up());
         }
         let address = self.translate(p, va, length, Access::Store, !REFERENCE)?;
         if p.memory.write_by_cpu(GuestPhysAddr(address), bytes).is_ok() {
             if !REFERENCE {
                 self.fill(p, va, address, true);
             }
-            return Ok(p.memory.has_disturbances());
+            self.note_access(p, va, address, length, true);
+            return Ok(p.must_look_up());
         }
         let size = device_access(address, length).ok_or(Access::Store.access_fault(va))?;
         let mask = u64::MAX >> (64 - length * 8);
         match p.write(Icount(icount), address, size, value & mask) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.note_access(p, va, address, length, true);
+                Ok(true)
+            }
             Err(MmioError::Nothing) => Err(Access::Store.access_fault(va).into()),
             Err(MmioError::Stall(stall)) => Err(self.stalled(p, stall, icount)),
         }
@@ -602,7 +661,8 @@ impl Hart {
         let address = self.translate_atomic::<REFERENCE>(p, va, length, Access::Load)?;
         p.memory.set_reservation(self.id, Some(address & !63));
         let value = read_ram(p, address, length).ok_or(Access::Load.access_fault(va))?;
-        Ok((value, p.memory.has_disturbances()))
+        self.note_access(p, va, address, length, false);
+        Ok((value, p.must_look_up()))
     }
 
     /// SC: the first value says whether it stored, the second whether the run must look up.
@@ -632,8 +692,9 @@ impl Hart {
                 &value.to_le_bytes()[..length as usize],
             );
             assert!(stored.is_ok(), "an atomic address was found to be RAM");
+            self.note_access(p, va, address, length, true);
         }
-        Ok((holds, p.memory.has_disturbances()))
+        Ok((holds, p.must_look_up()))
     }
 
     /// AMO: returns the old value, and whether the run must look up.
@@ -668,8 +729,39 @@ impl Hart {
         if !REFERENCE {
             self.fill(p, va, address, true);
         }
-        Ok((old, p.memory.has_disturbances()))
+        self.note_access(p, va, address, length, false);
+        self.note_access(p, va, address, length, true);
+        Ok((old, p.must_look_up()))
     }
+}
+
+/// Where a virtual address leads as the tables stand under a `satp`, whatever their permissions; sets no bit.
+pub(crate) fn look_up(memory: &GuestMemory, satp: u64, va: u64) -> Option<u64> {
+    let levels: u32 = match satp >> 60 {
+        0 => return Some(va),
+        8 => 3,
+        9 => 4,
+        _ => return None,
+    };
+    let unused = 64 - (12 + 9 * levels);
+    if (va << unused) as i64 >> unused != va as i64 {
+        return None;
+    }
+    let mut table = (satp & ((1 << 44) - 1)) << 12;
+    for level in (0..levels).rev() {
+        let index = va >> (12 + 9 * level) & 0x1ff;
+        let entry = memory.read_u64(GuestPhysAddr(table + index * 8)).ok()?;
+        if entry & pte::V == 0 || entry & (pte::R | pte::W) == pte::W {
+            return None;
+        }
+        let frame = (entry >> 10 & ((1 << 44) - 1)) << 12;
+        if entry & (pte::R | pte::X) != 0 {
+            let span = (1u64 << (12 + 9 * level)) - 1;
+            return (frame & span == 0).then_some(frame | va & span);
+        }
+        table = frame;
+    }
+    None
 }
 
 fn read_ram(p: &Platform, address: u64, length: u64) -> Option<u64> {

@@ -7,6 +7,7 @@
 //! - `uop`, `block`, `exec`, `arithmetic`, `run`: decoded code and its execution.
 //! - [`fp`]: the one floating-point module.
 //! - `platform`, `clint`, `plic`, `jitter`: memory map, interrupts, time.
+//! - [`view`]: a hart as a debugger sees it.
 //! - `sbi`, `boot`, `fdt`, [`elf`], `htif`: firmware and start.
 
 pub mod area;
@@ -32,3 +33,4 @@ pub(crate) mod run;
 pub(crate) mod sbi;
 pub mod trap;
 pub(crate) mod uop;
+pub mod view;

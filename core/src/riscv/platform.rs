@@ -5,6 +5,7 @@
 use super::clint::Clint;
 use super::jitter::Jitter;
 use super::plic::Plic;
+use crate::debug::Debugger;
 use crate::device::{AccessSize, Device, DeviceContext};
 use crate::devices::rtc::Rtc;
 use crate::devices::syscon::Syscon;
@@ -74,6 +75,8 @@ pub(crate) struct Platform {
     pub(crate) tohost: Option<super::htif::Htif>,
     /// Whether the built-in SBI answers calls from S-mode.
     pub(crate) has_sbi: bool,
+    /// What a debugger asks for. Not state.
+    pub(crate) debugger: Option<Box<Debugger>>,
 }
 
 /// A device context over the platform's fields, with `$device` borrowed apart.
@@ -186,6 +189,18 @@ impl Platform {
     /// The next time after `now` at which a device of the platform acts by itself.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
         self.rtc.next_deadline().map(|deadline| deadline.0)
+    }
+
+    /// Whether a breakpoint that has not been passed stands at `pc`.
+    pub(crate) fn stops_at(&self, pc: u64, icount: u64) -> bool {
+        (self.debugger.as_ref()).is_some_and(|debugger| debugger.stops_at(pc, icount))
+    }
+
+    /// Whether the run must look up: something was written that code, translations or devices were derived from, or
+    /// watched memory was accessed.
+    pub(crate) fn must_look_up(&self) -> bool {
+        self.memory.has_disturbances()
+            || (self.debugger.as_ref()).is_some_and(|debugger| debugger.has_accesses())
     }
 
     /// Length of RAM from an address on, 0 outside.

@@ -3,13 +3,15 @@
 use super::block::{BlockCache, fetch_one};
 use super::exec::{Exit, execute};
 use super::hart::{Hart, HartWithCode};
+use super::mmu::look_up;
 use super::platform::Platform;
 use super::sbi;
 use super::trap::{Exception, Privilege, cause};
+use crate::debug::{HitKind, UserExit};
 use crate::image::ImageStall;
 use crate::machine::Engine;
 use crate::memory::page_flag;
-use crate::types::PAGE_BYTES;
+use crate::types::{GuestPhysAddr, GuestVirtAddr, PAGE_BYTES};
 
 /// Why a hart came back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +22,10 @@ pub(crate) enum HartExit {
     Parked,
     /// The platform has halted.
     Halted,
+    /// A debugger is to look at what was met.
+    Debug,
+    /// The host must take the outputs first.
+    OutputFull,
     /// A step waits for bytes of an image.
     Stall(ImageStall),
 }
@@ -37,11 +43,17 @@ impl HartWithCode {
             self.settle(p, *icount);
             // Before anything returns: the state at a position must not depend on who asks for it.
             p.tick(*icount);
+            if p.debugger.is_some() && self.report_accesses(p, *icount) {
+                return HartExit::Debug;
+            }
             if p.halted.is_some() {
                 return HartExit::Halted;
             }
             if *icount >= limit {
                 return HartExit::Limit;
+            }
+            if p.outputs.is_full() {
+                return HartExit::OutputFull;
             }
             self.hart.follow_epoch(p);
             let mip = self.hart.pending(p, *icount);
@@ -49,6 +61,9 @@ impl HartWithCode {
                 return HartExit::Parked;
             }
             if let Some(cause) = self.hart.interrupt_to_take(mip) {
+                if self.stops_at_user_exit(p, UserExit::Interrupt, *icount) {
+                    return HartExit::Debug;
+                }
                 self.hart.take_trap(Exception::new(cause, 0));
                 *icount += 1;
                 continue;
@@ -59,14 +74,41 @@ impl HartWithCode {
             let deadline = self.deadline(p, *icount, limit);
             self.hart.area.deadline = deadline;
             self.hart.area.budget = (deadline - *icount) as i64;
+            let was_user = self.hart.privilege == Privilege::User;
             let exit = match engine {
                 Engine::Blocks => self.run_blocks(p),
+                Engine::Reference if is_breakpoint(&self.hart, p) => Exit::Probe,
                 Engine::Reference => step::<true>(&mut self.hart, &mut self.scratch, p),
             };
             *icount = deadline.wrapping_sub(self.hart.area.budget as u64);
             match exit {
-                Exit::Miss | Exit::Budget | Exit::Recheck => {}
+                Exit::Miss | Exit::Budget | Exit::Recheck => {
+                    if !was_user && self.hart.privilege == Privilege::User {
+                        note_user_entry(p, *icount);
+                    }
+                }
+                Exit::Probe => {
+                    self.hart.undo_fetch(p, *icount);
+                    if *icount == before {
+                        self.hart.parked = was_parked;
+                    }
+                    self.report_before_step(p, *icount);
+                    return HartExit::Debug;
+                }
+                Exit::Trap(exception)
+                    if exception.cause == cause::ECALL_U
+                        && self.stops_at_user_exit(p, UserExit::SystemCall, *icount) =>
+                {
+                    self.hart.undo_fetch(p, *icount);
+                    if *icount == before {
+                        self.hart.parked = was_parked;
+                    }
+                    return HartExit::Debug;
+                }
                 Exit::Trap(exception) => {
+                    if self.hart.privilege == Privilege::User && exception.cause != cause::ECALL_U {
+                        note_user_fault(p, exception.cause, *icount);
+                    }
                     let is_firmware_call = exception.cause == cause::ECALL_S
                         && self.hart.privilege == Privilege::Supervisor
                         && p.has_sbi;
@@ -85,6 +127,60 @@ impl HartWithCode {
                 }
             }
         }
+    }
+
+    /// Reports what the step before `icount` accessed and, where that stops the run anyway, a breakpoint here.
+    fn report_accesses(&mut self, p: &mut Platform, icount: u64) -> bool {
+        let Some(debugger) = &mut p.debugger else {
+            return false;
+        };
+        debugger.settle(icount);
+        if !debugger.has_hits() {
+            return false;
+        }
+        let will_execute = p.halted.is_none() && {
+            let mip = self.hart.pending(p, icount);
+            self.hart.interrupt_to_take(mip).is_none()
+                && !(self.hart.parked && mip & self.hart.csr.mie == 0)
+        };
+        if will_execute && p.stops_at(self.hart.area.pc, icount) {
+            self.report_before_step(p, icount);
+        }
+        true
+    }
+
+    /// Reports the breakpoint at the hart's `pc`, and the system call that stands there.
+    fn report_before_step(&self, p: &mut Platform, icount: u64) {
+        let pc = self.hart.area.pc;
+        let word = look_up(&p.memory, self.hart.address_space().0, pc)
+            .and_then(|physical| p.memory.read_u32(GuestPhysAddr(physical)).ok());
+        let Some(debugger) = &mut p.debugger else {
+            return;
+        };
+        debugger.push(icount, HitKind::Breakpoint(GuestVirtAddr(pc)));
+        let plan = debugger.plan();
+        if self.hart.privilege == Privilege::User
+            && (plan.system_calls || plan.user_exits)
+            && word == Some(ECALL)
+        {
+            debugger.push(icount, HitKind::UserExit(UserExit::SystemCall));
+        }
+        debugger.pass(icount);
+    }
+
+    /// Whether user mode is about to be left in a way that is to be reported before it happens; reports it.
+    fn stops_at_user_exit(&self, p: &mut Platform, exit: UserExit, icount: u64) -> bool {
+        let Some(debugger) = &mut p.debugger else {
+            return false;
+        };
+        let plan = debugger.plan();
+        let is_wanted = plan.user_exits || (plan.system_calls && exit == UserExit::SystemCall);
+        if !is_wanted || self.hart.privilege != Privilege::User || debugger.has_passed(icount) {
+            return false;
+        }
+        debugger.push(icount, HitKind::UserExit(exit));
+        debugger.pass(icount);
+        true
     }
 
     /// The first position after `icount` at which something may become pending by itself.
@@ -127,12 +223,17 @@ impl HartWithCode {
                 return Exit::Recheck;
             }
             let Some(block) = block else {
+                if is_breakpoint(hart, p) {
+                    return Exit::Probe;
+                }
                 return step::<false>(hart, scratch, p);
             };
             match execute::<false, false>(hart, p, code, block) {
                 Exit::Miss => {}
                 Exit::Budget if hart.area.budget <= 0 => return Exit::Recheck,
-                Exit::Budget => return step::<false>(hart, scratch, p),
+                Exit::Probe | Exit::Budget if is_breakpoint(hart, p) => return Exit::Probe,
+                // Another page's breakpoint stands at this offset, or the block does not fit.
+                Exit::Probe | Exit::Budget => return step::<false>(hart, scratch, p),
                 exit => return exit,
             }
         }
@@ -156,8 +257,39 @@ impl HartWithCode {
                 if flags & page_flag::WATCHED != 0 {
                     super::htif::poll(p, icount);
                 }
+                if flags & page_flag::DEBUG_WRITE != 0
+                    && disturbance.is_by_device
+                    && let Some(debugger) = &mut p.debugger
+                {
+                    debugger.note_device_write(disturbance.address.0, disturbance.length.into());
+                }
             }
         }
+    }
+}
+
+/// The word of `ecall`.
+const ECALL: u32 = 0x73;
+
+/// Whether a breakpoint that has not been passed stands at the hart's `pc`.
+fn is_breakpoint(hart: &Hart, p: &Platform) -> bool {
+    let icount = hart.area.deadline.wrapping_sub(hart.area.budget as u64);
+    p.stops_at(hart.area.pc, icount)
+}
+
+fn note_user_entry(p: &mut Platform, icount: u64) {
+    if let Some(debugger) = &mut p.debugger
+        && debugger.plan().user_entries
+    {
+        debugger.push(icount - 1, HitKind::UserEntry);
+    }
+}
+
+fn note_user_fault(p: &mut Platform, cause: u64, icount: u64) {
+    if let Some(debugger) = &mut p.debugger
+        && debugger.plan().user_exits
+    {
+        debugger.push(icount, HitKind::UserExit(UserExit::Exception(cause)));
     }
 }
 

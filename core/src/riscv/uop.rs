@@ -16,6 +16,8 @@ macro_rules! define_code {
             $($variant,)*
             /// Raises an illegal-instruction exception; `imm` holds the instruction.
             Illegal,
+            /// A breakpoint may stand here: the run looks up before the instruction.
+            Probe,
             /// Loads `imm` into `rd`.
             LoadImmediate,
             /// Copies `rs1` into `rd`.
@@ -233,6 +235,10 @@ impl Code {
 
     /// Whether nothing may follow in the same block: a jump, or an effect on what comes next.
     pub(crate) fn ends_block(self) -> bool {
-        self.is_system() || matches!(self, Self::Jal | Self::Jalr | Self::Illegal | Self::FenceI)
+        self.is_system()
+            || matches!(
+                self,
+                Self::Jal | Self::Jalr | Self::Illegal | Self::Probe | Self::FenceI
+            )
     }
 }
