@@ -647,8 +647,8 @@ impl Machine {
         }
     }
 
-    /// The state's value; shares unchanged pages with `base`.
-    pub fn snapshot(&mut self, base: Option<&Snapshot>) -> Snapshot {
+    /// The state's value. Shares the pages that have not changed with the snapshot that was taken or restored last.
+    pub fn snapshot(&mut self) -> Snapshot {
         let mut to = StateWriter::new();
         self.save_cpus(&mut to);
         self.save_devices(&mut to);
@@ -659,7 +659,7 @@ impl Machine {
         self.platform.outputs.save(&mut to);
         Snapshot {
             state: to.into_bytes().into(),
-            memory: self.platform.memory.snapshot(base.map(|base| &base.memory)),
+            memory: self.platform.memory.snapshot(),
         }
     }
 

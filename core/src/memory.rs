@@ -4,10 +4,14 @@
 //! with the current epoch and, on a page from which something was derived (decoded code, page
 //! tables, watches), is put on the list of disturbances that the CPUs drain before they go on.
 
+mod snapshot;
+
+pub use snapshot::MemorySnapshot;
+
 use crate::arena::Ram;
 use crate::debug::{Watch, WatchKind, WatchPlace};
 use crate::types::{GuestPhysAddr, PAGE_BYTES};
-use std::sync::Arc;
+use snapshot::Baseline;
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
@@ -51,61 +55,6 @@ pub mod page_flag {
 /// Bytes of a page.
 pub type Page = [u8; PAGE_BYTES as usize];
 
-/// Which RAM a snapshot was taken from: epochs compare only within one.
-#[derive(Clone, Debug, Default)]
-struct Lineage(Arc<()>);
-
-impl Lineage {
-    fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-/// The bytes of RAM at one instant; pages that are equal to zero are not held.
-///
-/// Cloning shares the pages.
-#[derive(Clone, Debug)]
-pub struct MemorySnapshot {
-    pages: Vec<Option<Arc<Page>>>,
-    lineage: Lineage,
-    epoch: u32,
-}
-
-impl MemorySnapshot {
-    /// The pages that are not zero, in order, with their numbers.
-    pub fn pages(&self) -> impl Iterator<Item = (u32, &Arc<Page>)> {
-        self.pages
-            .iter()
-            .enumerate()
-            .filter_map(|(number, page)| Some((number as u32, page.as_ref()?)))
-    }
-
-    /// A snapshot of `page_count` pages from those that are not zero. It shares with no machine.
-    #[must_use]
-    pub fn from_pages(
-        page_count: usize,
-        nonzero: impl IntoIterator<Item = (u32, Arc<Page>)>,
-    ) -> Self {
-        let mut pages = vec![None; page_count];
-        for (number, page) in nonzero {
-            if let Some(slot) = pages.get_mut(number as usize) {
-                *slot = Some(page);
-            }
-        }
-        Self {
-            pages,
-            lineage: Lineage::default(),
-            epoch: 0,
-        }
-    }
-
-    /// How many pages the RAM has.
-    #[must_use]
-    pub fn page_count(&self) -> usize {
-        self.pages.len()
-    }
-}
-
 /// Guest RAM.
 pub struct GuestMemory {
     ram: Ram,
@@ -119,7 +68,7 @@ pub struct GuestMemory {
     disturbances: Vec<Disturbance>,
     /// LR/SC reservations by CPU: the physical address of a 64-byte set.
     reservations: Vec<Option<u64>>,
-    lineage: Lineage,
+    baseline: Baseline,
 }
 
 /// Bytes of an LR/SC reservation set.
@@ -140,7 +89,7 @@ impl GuestMemory {
             hashed_epoch: 0,
             disturbances: Vec::new(),
             reservations: vec![None; cpu_count as usize],
-            lineage: Lineage::default(),
+            baseline: Baseline::zero(page_count),
         }
     }
 
@@ -395,69 +344,6 @@ impl GuestMemory {
         self.hashed_epoch = self.epoch;
         self.epoch += 1;
         self.hash_sum
-    }
-
-    /// The bytes of RAM now. Pages not written since `base` was taken are shared with it.
-    pub fn snapshot(&mut self, base: Option<&MemorySnapshot>) -> MemorySnapshot {
-        let base = base.filter(|base| base.lineage.is_same(&self.lineage));
-        let pages = (0..self.page_epochs.len())
-            .map(|page| {
-                if let Some(base) = base
-                    && self.page_epochs[page] <= base.epoch
-                {
-                    return base.pages[page].clone();
-                }
-                let bytes = self.page_bytes(page);
-                if self.page_epochs[page] == 0 || is_zero(bytes) {
-                    return None;
-                }
-                let mut copy = Arc::new([0; PAGE_BYTES as usize]);
-                Arc::make_mut(&mut copy).copy_from_slice(bytes);
-                Some(copy)
-            })
-            .collect();
-        let epoch = self.epoch;
-        self.epoch += 1;
-        MemorySnapshot {
-            pages,
-            lineage: self.lineage.clone(),
-            epoch,
-        }
-    }
-
-    /// Takes over the bytes of a snapshot. The caller drops every cache derived from RAM.
-    ///
-    /// # Panics
-    /// When the snapshot is of a RAM of another size: the machine checks that first.
-    pub(crate) fn restore(&mut self, snapshot: &MemorySnapshot) {
-        assert_eq!(
-            snapshot.pages.len(),
-            self.page_epochs.len(),
-            "snapshot of another RAM size"
-        );
-        let shares = snapshot.lineage.is_same(&self.lineage);
-        self.epoch += 1;
-        for (page, saved) in snapshot.pages.iter().enumerate() {
-            if self.page_epochs[page] == 0 && saved.is_none() {
-                continue;
-            }
-            if shares && self.page_epochs[page] <= snapshot.epoch {
-                continue;
-            }
-            let start = page * PAGE_BYTES as usize;
-            let target = &mut self.ram.bytes_mut()[start..start + PAGE_BYTES as usize];
-            match saved {
-                Some(bytes) => target.copy_from_slice(&bytes[..]),
-                None => target.fill(0),
-            }
-            self.page_epochs[page] = self.epoch;
-        }
-        // Code and tables are derived anew; watches outlive the jump.
-        for flags in &mut self.flags {
-            *flags &= page_flag::LASTING;
-        }
-        self.disturbances.clear();
-        self.epoch += 1;
     }
 }
 

@@ -245,7 +245,7 @@ impl Lane {
 
     /// Saves the state and goes on from it in a fresh machine.
     fn restore_into(&mut self, mut fresh: Machine) -> Result<(), MachineError> {
-        let snapshot = self.machine.snapshot(None);
+        let snapshot = self.machine.snapshot();
         fresh.restore(&snapshot)?;
         self.machine = fresh;
         Ok(())

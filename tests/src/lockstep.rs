@@ -4,7 +4,7 @@
 use crate::random::Random;
 use reprise_core::event::InputEvent;
 use reprise_core::machine::{
-    Engine, HaltReason, Machine, MachineConfig, MachineImages, RunExit, Snapshot, StateHash,
+    Engine, HaltReason, Machine, MachineConfig, MachineImages, RunExit, StateHash,
 };
 use reprise_core::riscv::disasm::disassemble;
 use reprise_core::types::{CpuId, GuestPhysAddr, Icount};
@@ -127,7 +127,6 @@ impl Subject {
         };
         let mut machine = self.machine(engine);
         let mut hashes = Vec::new();
-        let mut snapshot: Option<Snapshot> = None;
         let mut spare = None;
         let inner = stops.iter().copied().take_while(|stop| *stop < limit);
         let targets: Vec<u64> = inner.chain([limit]).collect();
@@ -142,7 +141,7 @@ impl Subject {
                 Manner::Hashed | Manner::Reference => {}
                 Manner::CachesDropped => machine.drop_caches(),
                 Manner::Restored => {
-                    let now = machine.snapshot(None);
+                    let now = machine.snapshot();
                     let other = spare
                         .take()
                         .filter(|_| number % 8 != 0)
@@ -153,12 +152,11 @@ impl Subject {
                         .expect("a snapshot of the same machine");
                 }
                 Manner::Rewound => {
-                    let now = machine.snapshot(snapshot.as_ref());
+                    let now = machine.snapshot();
                     self.advance(&mut machine, targets[number + 1]);
                     machine
                         .restore(&now)
                         .expect("a snapshot of the same machine");
-                    snapshot = Some(now);
                 }
                 Manner::Alternating => {
                     engine = if engine == Engine::Blocks {

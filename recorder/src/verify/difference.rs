@@ -143,7 +143,7 @@ pub fn page_bytes_of(snapshot: &Snapshot, number: u32) -> Page {
 /// tells more than the bytes it was stored to.
 pub fn first_difference(left: &mut Machine, right: &mut Machine) -> Option<Difference> {
     register_difference(left, right)
-        .or_else(|| snapshot_difference(&left.snapshot(None), &right.snapshot(None)))
+        .or_else(|| snapshot_difference(&left.snapshot(), &right.snapshot()))
 }
 
 fn register_difference(left: &Machine, right: &Machine) -> Option<Difference> {

@@ -41,7 +41,7 @@ impl Fault {
     /// # Panics
     /// When the place does not exist: a fault is written by who tests, not by who uses.
     pub(super) fn inject(&self, machine: &mut Machine) {
-        let mut snapshot = machine.snapshot(None);
+        let mut snapshot = machine.snapshot();
         match self.place {
             FaultPlace::Ram { offset, bit } => flip_ram(&mut snapshot, offset, bit),
             FaultPlace::State {
