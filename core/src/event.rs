@@ -1,6 +1,6 @@
 //! Input events: the only nondeterminism that reaches the machine.
 
-use crate::types::TerminalSize;
+use crate::types::{CpuId, GuestPhysAddr, TerminalSize};
 
 /// Which console device bytes belong to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -72,4 +72,31 @@ pub enum InputEvent {
     ConsoleSize(TerminalSize),
     /// The host cuts the power.
     PowerOff,
+    /// A debugger changes the machine. Only diversions hold such events.
+    DebugWrite(DebugWrite),
+}
+
+/// Bytes that one [`DebugWrite::Memory`] may write.
+pub const DEBUG_WRITE_BYTES_MAX: usize = 64 << 10;
+
+/// What a debugger writes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DebugWrite {
+    /// A register of a CPU, as the instruction set numbers registers for debuggers: on RISC-V 0 to 31 are `x0` to
+    /// `x31`, 32 is `pc`, 33 to 64 are `f0` to `f31`, 66 to 68 are `fflags`, `frm` and `fcsr`.
+    Register {
+        /// The CPU.
+        cpu: CpuId,
+        /// The register's number.
+        register: u16,
+        /// Its new value.
+        value: u64,
+    },
+    /// RAM.
+    Memory {
+        /// First byte.
+        address: GuestPhysAddr,
+        /// At most [`DEBUG_WRITE_BYTES_MAX`].
+        bytes: Vec<u8>,
+    },
 }

@@ -7,7 +7,7 @@ use crate::devices::rtc::Rtc;
 use crate::devices::syscon::Syscon;
 use crate::devices::uart::Uart;
 use crate::devices::virtio::slot::VirtioSlot;
-use crate::event::{ConsolePort, InputEvent};
+use crate::event::{ConsolePort, DEBUG_WRITE_BYTES_MAX, DebugWrite, InputEvent};
 use crate::image::{ImageSource, ImageStall};
 use crate::memory::{GuestMemory, MemorySnapshot};
 use crate::output::{Output, Outputs};
@@ -430,6 +430,9 @@ impl Machine {
         {
             return Err(self.bad_event("the console has no room for its bytes"));
         }
+        if let InputEvent::DebugWrite(write) = event {
+            self.debug_write(write)?;
+        }
         let icount = self.icount();
         if let InputEvent::Start(start) = event {
             let elapsed = self
@@ -476,12 +479,37 @@ impl Machine {
                     .for_each(|slot| slot.set_terminal(*size));
             }
             InputEvent::PowerOff => p.halted = Some(HaltReason::PowerOff),
+            InputEvent::DebugWrite(_) => {}
         }
         self.platform.update_lines();
         self.count_step();
         self.settle();
+        if let Some(debugger) = &mut self.platform.debugger {
+            debugger.settle(self.icount);
+        }
         self.platform.tick(self.icount);
         Ok(())
+    }
+
+    fn debug_write(&mut self, write: &DebugWrite) -> Result<(), MachineError> {
+        match write {
+            DebugWrite::Register {
+                cpu,
+                register,
+                value,
+            } => {
+                let hart = self.harts.get_mut(cpu.0 as usize);
+                let is_known = hart.is_some_and(|hart| hart.hart.write_register(*register, *value));
+                is_known
+                    .then_some(())
+                    .ok_or_else(|| self.bad_event("there is no such register to write"))
+            }
+            DebugWrite::Memory { bytes, .. } if bytes.len() > DEBUG_WRITE_BYTES_MAX => {
+                Err(self.bad_event("a debugger writes at most 64 KiB at a time"))
+            }
+            DebugWrite::Memory { address, bytes } => (self.platform.memory.write(*address, bytes))
+                .map_err(|_| self.bad_event("a debugger may write to RAM alone")),
+        }
     }
 
     /// Lets time jump to `to` while every CPU waits: one step. `to` is at least now and at most the
@@ -562,6 +590,24 @@ impl Machine {
         p.debugger = plan.map(|plan| Box::new(Debugger::new(plan)));
         // Probes stand in decoded code, and watched pages among the translations.
         self.drop_caches();
+    }
+
+    /// The plan in force.
+    #[must_use]
+    pub fn debug_plan(&self) -> Option<&DebugPlan> {
+        self.platform
+            .debugger
+            .as_ref()
+            .map(|debugger| debugger.plan())
+    }
+
+    /// Whether something was met that [`Machine::take_hits`] has not handed over.
+    #[must_use]
+    pub fn has_hits(&self) -> bool {
+        self.platform
+            .debugger
+            .as_ref()
+            .is_some_and(|debugger| debugger.has_hits())
     }
 
     /// What was met since the last call; see [`DebugHit`] for where the machine is then.

@@ -7,6 +7,7 @@
 //!   state is hashed.
 //! - [`play`]: the one rule by which idle time passes and events fall due in a replay.
 //! - [`replay`]: the [`ReplaySession`](replay::ReplaySession).
+//! - [`timeline`]: the [`ReplayTimeline`](timeline::ReplayTimeline), on which a debugger goes anywhere and both ways.
 //! - [`verify`]: two executions side by side, and what differs where.
 //! - [`trace`]: between the core's terms and the file's records.
 //! - [`images`]: images found by their hash.
@@ -26,6 +27,7 @@ pub mod record;
 pub mod replay;
 #[cfg(test)]
 mod testing;
+pub mod timeline;
 pub mod trace;
 pub mod typist;
 pub mod verify;

@@ -2,10 +2,10 @@
 
 use crate::entry::{End, EndReason, Entry, EntryLog, TimedEvent};
 use crate::images::{ImageRef, ImageRole};
-use reprise_core::event::{ConsolePort, InputEvent, Start, StartFile};
+use reprise_core::event::{ConsolePort, DebugWrite, InputEvent, Start, StartFile};
 use reprise_core::image::ImageHash;
 use reprise_core::machine::{BootKind, HaltReason, MACHINE_VERSION, MachineConfig, StateHash};
-use reprise_core::types::{GuestTime, Icount, TerminalSize};
+use reprise_core::types::{CpuId, GuestPhysAddr, GuestTime, Icount, TerminalSize};
 use reprise_traces as wire;
 use reprise_traces::{BlobHash, Record, TraceError, TraceReader, TraceWriter};
 use std::io::{Read, Seek, Write};
@@ -271,6 +271,19 @@ fn wire_from_event<W: Write>(
         },
         InputEvent::ConsoleSize(size) => wire::Input::ConsoleSize(wire_from_size(*size)),
         InputEvent::PowerOff => wire::Input::PowerOff,
+        InputEvent::DebugWrite(DebugWrite::Register {
+            cpu,
+            register,
+            value,
+        }) => wire::Input::RegisterWrite {
+            hart: cpu.0,
+            register: *register,
+            value: *value,
+        },
+        InputEvent::DebugWrite(DebugWrite::Memory { address, bytes }) => wire::Input::MemoryWrite {
+            address: address.0,
+            bytes: bytes.clone(),
+        },
     })
 }
 
@@ -317,6 +330,19 @@ fn event_from_wire(
         },
         wire::Input::ConsoleSize(size) => InputEvent::ConsoleSize(size_from_wire(size)),
         wire::Input::PowerOff => InputEvent::PowerOff,
+        wire::Input::RegisterWrite {
+            hart,
+            register,
+            value,
+        } => InputEvent::DebugWrite(DebugWrite::Register {
+            cpu: CpuId(hart),
+            register,
+            value,
+        }),
+        wire::Input::MemoryWrite { address, bytes } => InputEvent::DebugWrite(DebugWrite::Memory {
+            address: GuestPhysAddr(address),
+            bytes,
+        }),
     })
 }
 

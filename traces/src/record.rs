@@ -108,6 +108,22 @@ pub enum Input {
     ConsoleSize(TerminalSize),
     /// The host cut the power.
     PowerOff,
+    /// A debugger wrote a register.
+    RegisterWrite {
+        /// The hart.
+        hart: u32,
+        /// The register, by the number that debuggers give it.
+        register: u16,
+        /// Its new value.
+        value: u64,
+    },
+    /// A debugger wrote to RAM.
+    MemoryWrite {
+        /// Physical address of the first byte.
+        address: u64,
+        /// What was written.
+        bytes: Vec<u8>,
+    },
 }
 
 /// Number of a console device: 0 is the UART, 1 the virtio console. What a number means is the

@@ -27,6 +27,8 @@ const RECORD_START: u8 = 0x01;
 const RECORD_CONSOLE_INPUT: u8 = 0x02;
 const RECORD_CONSOLE_SIZE: u8 = 0x03;
 const RECORD_POWER_OFF: u8 = 0x04;
+const RECORD_REGISTER_WRITE: u8 = 0x05;
+const RECORD_MEMORY_WRITE: u8 = 0x06;
 const RECORD_STATE_HASH: u8 = 0x10;
 const RECORD_END: u8 = 0x20;
 const RECORD_ANNOTATION: u8 = 0x80;
@@ -223,6 +225,17 @@ fn encode_record(record: &Record) -> Result<(u8, Vec<u8>), CodecError> {
             }
             Input::ConsoleSize(size) => (RECORD_CONSOLE_SIZE, payload(&(skip, size))?),
             Input::PowerOff => (RECORD_POWER_OFF, payload(skip)?),
+            Input::RegisterWrite {
+                hart,
+                register,
+                value,
+            } => (
+                RECORD_REGISTER_WRITE,
+                payload(&(skip, hart, register, value))?,
+            ),
+            Input::MemoryWrite { address, bytes } => {
+                (RECORD_MEMORY_WRITE, payload(&(skip, address, bytes))?)
+            }
         },
         Record::StateHash { components, .. } => {
             if components.is_empty() || components.len() > MAX_HASH_COMPONENTS {
@@ -281,6 +294,21 @@ pub(crate) fn take_record(rest: &mut &[u8], last_icount: u64) -> Result<Record, 
             event((skip, Input::ConsoleSize(size)))
         }
         RECORD_POWER_OFF => event((decode(payload)?, Input::PowerOff)),
+        RECORD_REGISTER_WRITE => {
+            let (skip, hart, register, value): (u64, u32, u16, u64) = decode(payload)?;
+            event((
+                skip,
+                Input::RegisterWrite {
+                    hart,
+                    register,
+                    value,
+                },
+            ))
+        }
+        RECORD_MEMORY_WRITE => {
+            let (skip, address, bytes): (u64, u64, Vec<u8>) = decode(payload)?;
+            event((skip, Input::MemoryWrite { address, bytes }))
+        }
         RECORD_STATE_HASH => decode_state_hash(icount, payload)?,
         RECORD_END => {
             let (code, detail, exit_status): (u8, u64, Option<i32>) = decode(payload)?;

@@ -49,6 +49,15 @@ fn line_from(record: &Record) -> String {
                     format!("console size {}x{}{jump}", size.columns, size.rows)
                 }
                 Input::PowerOff => format!("power off{jump}"),
+                Input::RegisterWrite {
+                    register, value, ..
+                } => format!("a debugger writes {value:#x} to register {register}{jump}"),
+                Input::MemoryWrite { address, bytes } => {
+                    format!(
+                        "a debugger writes {} bytes at {address:#x}{jump}",
+                        bytes.len()
+                    )
+                }
             }
         }
         Record::StateHash { components, .. } => {
@@ -181,5 +190,15 @@ fn json_from_input(input: &Input) -> Value {
             json!({ "kind": "console_size", "columns": size.columns, "rows": size.rows })
         }
         Input::PowerOff => json!({ "kind": "power_off" }),
+        Input::RegisterWrite {
+            hart,
+            register,
+            value,
+        } => {
+            json!({ "kind": "register_write", "hart": hart, "register": register, "value": value })
+        }
+        Input::MemoryWrite { address, bytes } => json!({
+            "kind": "memory_write", "address": address, "bytes": bytes
+        }),
     }
 }

@@ -164,6 +164,33 @@ impl Hart {
         registers
     }
 
+    /// Writes a register as a debugger numbers it; see [`DebugWrite`](crate::event::DebugWrite). Returns whether there
+    /// is such a register.
+    pub(crate) fn write_register(&mut self, register: u16, value: u64) -> bool {
+        match register {
+            0 => {}
+            1..=31 => self.area.x[usize::from(register)] = value,
+            32 => {
+                self.area.pc = value & !1;
+                // A hart that waits would not get there.
+                self.parked = false;
+            }
+            33..=64 => {
+                self.area.f[usize::from(register - 33)] = value;
+                self.csr.mstatus |= status::FS;
+                self.update_context();
+            }
+            66 => self.area.fflags = value & 0x1f,
+            67 => self.csr.frm = value as u8 & 7,
+            68 => {
+                self.area.fflags = value & 0x1f;
+                self.csr.frm = (value >> 5) as u8 & 7;
+            }
+            _ => return false,
+        }
+        true
+    }
+
     /// The interrupt to take before the next instruction, as a cause, RISC-V Privileged 3.1.9.
     pub(crate) fn interrupt_to_take(&self, mip: u64) -> Option<u64> {
         let ready = mip & self.csr.mie;

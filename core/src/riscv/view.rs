@@ -59,10 +59,11 @@ impl<'a> HartView<'a> {
         self.hart.interrupt_to_take(pending).is_some()
     }
 
-    /// Whether the hart waits for an interrupt.
+    /// Whether the hart waits for an interrupt that is not pending yet.
     #[must_use]
-    pub fn is_parked(&self) -> bool {
-        self.hart.parked
+    pub fn is_waiting(&self) -> bool {
+        let pending = self.hart.pending(self.platform, self.icount);
+        self.hart.parked && pending & self.hart.csr.mie == 0
     }
 
     /// A CSR as M-mode would read it here, `None` when there is no such CSR. Whether floating point is off does not

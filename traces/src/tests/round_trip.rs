@@ -47,6 +47,15 @@ fn any_input() -> impl Strategy<Value = Input> {
         any::<(u16, u16)>()
             .prop_map(|(columns, rows)| Input::ConsoleSize(TerminalSize { columns, rows })),
         Just(Input::PowerOff),
+        (any::<u32>(), any::<u16>(), any::<u64>()).prop_map(|(hart, register, value)| {
+            Input::RegisterWrite {
+                hart,
+                register,
+                value,
+            }
+        }),
+        (any::<u64>(), vec(any::<u8>(), 0..40))
+            .prop_map(|(address, bytes)| Input::MemoryWrite { address, bytes }),
     ]
 }
 

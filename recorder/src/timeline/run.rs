@@ -1,0 +1,189 @@
+//! Running a timeline in both directions, to what a plan asks for.
+
+use super::{Control, Pass, ReplayTimeline, TimelineError};
+use reprise_core::debug::{DebugHit, DebugPlan};
+use reprise_core::machine::Machine;
+use reprise_core::types::Icount;
+
+/// Which way a timeline runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RunDirection {
+    /// As time goes.
+    Forward,
+    /// Back.
+    Backward,
+}
+
+/// An end of a timeline.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TraceEdge {
+    /// Power-on.
+    Begin,
+    /// The end of the recording, or of a diversion that halted or waits for an input.
+    End,
+}
+
+/// Why and where a timeline stands still. Several reasons can hold at once.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StopStatus {
+    /// Position.
+    pub icount: Icount,
+    /// The hits that were accepted here.
+    pub hits: Vec<DebugHit>,
+    /// It is at an end.
+    pub edge: Option<TraceEdge>,
+    /// The caller's control asked it to stop.
+    pub is_interrupted: bool,
+}
+
+/// Says whether to stop at a hit. The machine is where [`DebugHit`] says: at the hit's step or just after it.
+pub type JudgeFn<'a> = &'a mut dyn FnMut(&Machine, &DebugHit) -> bool;
+
+impl ReplayTimeline {
+    /// Goes one step: an instruction, a trap, an event or an idle jump.
+    ///
+    /// # Errors
+    /// [`TimelineError`].
+    pub fn step(&mut self, direction: RunDirection) -> Result<StopStatus, TimelineError> {
+        let here = self.position();
+        match direction {
+            RunDirection::Backward => {
+                self.seek(Icount(here.0.saturating_sub(1)), &mut super::unhurried)
+            }
+            RunDirection::Forward => {
+                self.machine.set_debug_plan(None);
+                if self.course.is_open || here < self.course.end {
+                    self.pass(here.after(1), false, &mut super::unhurried)?;
+                }
+                Ok(self.status(false))
+            }
+        }
+    }
+
+    /// Runs until a hit of the plan that `judge` accepts, an end of the timeline, or a word from `control`.
+    ///
+    /// Forward, what would be reported before the step at the position is passed over; the run stops at a hit that is
+    /// known before its step there, and after its step otherwise. Backward, it stops before the step of the last
+    /// accepted hit before the position: a store to watched memory has not happened then.
+    ///
+    /// # Errors
+    /// [`TimelineError`].
+    pub fn run(
+        &mut self,
+        direction: RunDirection,
+        plan: &DebugPlan,
+        judge: JudgeFn<'_>,
+        control: Control<'_>,
+    ) -> Result<StopStatus, TimelineError> {
+        let result = match direction {
+            RunDirection::Forward => self.run_forward(plan, judge, control),
+            RunDirection::Backward => self.run_backward(plan, judge, control),
+        };
+        self.machine.set_debug_plan(None);
+        result
+    }
+
+    fn run_forward(
+        &mut self,
+        plan: &DebugPlan,
+        judge: JudgeFn<'_>,
+        control: Control<'_>,
+    ) -> Result<StopStatus, TimelineError> {
+        self.approach(self.position())?;
+        self.machine.set_debug_plan(Some(plan.clone()));
+        self.machine.pass_here();
+        let to = if self.course.is_open {
+            Icount(u64::MAX)
+        } else {
+            self.course.end
+        };
+        loop {
+            match self.pass(to, false, control)? {
+                Pass::Hits => {
+                    let mut hits = self.machine.take_hits();
+                    hits.retain(|hit| judge(&self.machine, hit));
+                    if !hits.is_empty() {
+                        return Ok(StopStatus {
+                            hits,
+                            ..self.status(false)
+                        });
+                    }
+                    if control(self.position()).is_break() {
+                        return Ok(self.status(true));
+                    }
+                }
+                Pass::Interrupted => return Ok(self.status(true)),
+                Pass::Reached => return Ok(self.status(false)),
+                Pass::Waits => {
+                    return Ok(StopStatus {
+                        edge: Some(TraceEdge::End),
+                        ..self.status(false)
+                    });
+                }
+            }
+        }
+    }
+
+    fn run_backward(
+        &mut self,
+        plan: &DebugPlan,
+        judge: JudgeFn<'_>,
+        control: Control<'_>,
+    ) -> Result<StopStatus, TimelineError> {
+        let mut upper = self.position();
+        while upper.0 > 0 {
+            // The interval before what is known to hold no hit. Its checkpoints get denser on the way through it.
+            self.machine.set_debug_plan(None);
+            let goal = Icount(upper.0 - 1);
+            self.approach_from_checkpoint(goal)?;
+            let lower = self.position();
+            self.machine.set_debug_plan(Some(plan.clone()));
+            let mut found: Vec<DebugHit> = Vec::new();
+            loop {
+                let pass = self.pass(upper, false, control)?;
+                for hit in self.machine.take_hits() {
+                    // What comes before the step at the interval's end belongs to the next interval.
+                    if hit.icount >= upper || !judge(&self.machine, &hit) {
+                        continue;
+                    }
+                    if found.last().is_some_and(|last| last.icount < hit.icount) {
+                        found.clear();
+                    }
+                    found.push(hit);
+                }
+                match pass {
+                    Pass::Hits => {}
+                    Pass::Interrupted => {
+                        self.seek(upper, &mut super::unhurried)?;
+                        return Ok(self.status(true));
+                    }
+                    Pass::Reached | Pass::Waits => break,
+                }
+                if control(self.position()).is_break() {
+                    self.seek(upper, &mut super::unhurried)?;
+                    return Ok(self.status(true));
+                }
+            }
+            if let Some(last) = found.first().map(|hit| hit.icount) {
+                let status = self.seek(last, control)?;
+                return Ok(StopStatus {
+                    hits: if status.is_interrupted {
+                        Vec::new()
+                    } else {
+                        found
+                    },
+                    ..status
+                });
+            }
+            upper = lower;
+        }
+        self.seek(Icount(0), control)
+    }
+
+    /// Puts the machine to the last checkpoint or keyframe at or before `to`, wherever it is now.
+    fn approach_from_checkpoint(&mut self, to: Icount) -> Result<(), TimelineError> {
+        let best = self.checkpoints.at_or_before(to);
+        let best = self.nearer_keyframe(to, best).or(best).unwrap_or(Icount(0));
+        self.restore(best)
+    }
+}

@@ -1,0 +1,439 @@
+//! The laws of a timeline, against straight runs and plain stepping.
+
+use super::*;
+use crate::record::{RecordOptions, RecordSession};
+use crate::replay::ReplaySession;
+use crate::testing::echo_machine;
+use reprise_core::debug::{DebugHit, DebugPlan, HitKind, Watch, WatchKind, WatchPlace};
+use reprise_core::event::{ConsolePort, DebugWrite};
+use reprise_core::machine::StateHash;
+use reprise_core::types::{CpuId, GuestPhysAddr, GuestVirtAddr};
+use std::convert::Infallible;
+use std::time::Duration;
+
+const SEED: u8 = 5;
+/// The program's page of data: the count of timer interrupts, then what it computes.
+const DATA: u64 = 0x8001_0000;
+/// `prompt`, `wait` and the head of the loop that computes.
+const PROMPT: u64 = 0x8000_0064;
+const ROUND: u64 = 0x8000_00c4;
+
+struct Source;
+
+impl MachineSource for Source {
+    fn machine(&self) -> Result<Machine, MachineError> {
+        Ok(echo_machine(SEED))
+    }
+}
+
+/// Some lines, each of which makes the program compute, with idle time in between.
+fn recording(keys: &[u8]) -> Vec<Entry> {
+    let mut session = RecordSession::new(echo_machine(SEED), Vec::new(), RecordOptions::default());
+    for key in keys {
+        session.feed_console(ConsolePort::Uart, &[*key]);
+        for _ in 0..3 {
+            session.advance(7000, Duration::ZERO).expect("runs");
+        }
+    }
+    session.feed_console(ConsolePort::Uart, b"q");
+    while session
+        .advance(1 << 20, Duration::ZERO)
+        .expect("runs")
+        .halted
+        .is_none()
+    {}
+    session
+        .finish(crate::entry::EndReason::Stopped)
+        .expect("is kept")
+        .1
+}
+
+fn timeline(entries: &[Entry], checkpoint_bytes_max: u64) -> ReplayTimeline {
+    let options = TimelineOptions {
+        checkpoint_bytes_max,
+    };
+    ReplayTimeline::new(Arc::new(Source), entries.to_vec(), Box::new(()), options).expect("opens")
+}
+
+fn straight_hash(entries: &[Entry], at: Icount) -> StateHash {
+    let entries = entries.iter().cloned().map(Ok::<_, Infallible>);
+    let mut session = ReplaySession::new(echo_machine(SEED), entries);
+    while !session.advance(at).expect("is as recorded").at_limit {}
+    session.state_hash()
+}
+
+fn positions(end: Icount, count: u64) -> Vec<Icount> {
+    let mut state = 11u64;
+    (0..count)
+        .map(|_| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            Icount((state >> 20) % (end.0 + 1))
+        })
+        .collect()
+}
+
+#[test]
+fn a_visited_position_has_the_state_of_a_straight_run() {
+    let entries = recording(b"abac");
+    for bytes in [1 << 15, 1 << 20, 64 << 20] {
+        let mut timeline = timeline(&entries, bytes);
+        for at in positions(timeline.end(), 25) {
+            let status = timeline.seek(at, &mut unhurried).expect("gets there");
+            assert_eq!(status.icount, at);
+            assert_eq!(
+                timeline.state_hash(),
+                straight_hash(&entries, at),
+                "at {at}"
+            );
+        }
+        assert!(timeline.checkpoint_usage().0 <= bytes.max(1 << 17));
+    }
+}
+
+#[test]
+fn a_step_back_is_the_inverse_of_a_step() {
+    let entries = recording(b"aa");
+    let mut timeline = timeline(&entries, 64 << 20);
+    // Around the events, too, whose steps are others.
+    let events: Vec<Icount> = timeline.events().iter().map(|event| event.icount).collect();
+    let mut places = positions(timeline.end(), 30);
+    places.extend(
+        events
+            .iter()
+            .flat_map(|at| (0..4).map(|by| Icount((at.0 + by).saturating_sub(2)))),
+    );
+    for at in places {
+        timeline.seek(at, &mut unhurried).expect("gets there");
+        let hash = timeline.state_hash();
+        let back = timeline.step(RunDirection::Backward).expect("goes back");
+        assert_eq!(back.icount, Icount(at.0.saturating_sub(1)));
+        if at.0 == 0 {
+            assert_eq!(back.edge, Some(TraceEdge::Begin));
+            continue;
+        }
+        let forth = timeline.step(RunDirection::Forward).expect("goes on");
+        assert_eq!(forth.icount, at);
+        assert_eq!(timeline.state_hash(), hash, "at {at}");
+    }
+}
+
+/// What a plan finds when every step is looked at.
+fn hits_by_stepping(entries: &[Entry], plan: &DebugPlan) -> Vec<DebugHit> {
+    let mut machine = echo_machine(SEED);
+    let course = Course::new(entries.to_vec()).expect("in order");
+    let mut hits = Vec::new();
+    let watched = |machine: &Machine| {
+        plan.watches.first().map(|watch| {
+            let WatchPlace::Physical(address) = watch.place else {
+                panic!("the oracle knows physical watches alone");
+            };
+            machine
+                .memory()
+                .slice(address, watch.byte_len)
+                .expect("RAM")
+                .to_vec()
+        })
+    };
+    while machine.icount() < course.end {
+        let here = machine.icount();
+        let cpu = machine.cpu(CpuId(0));
+        let event = course.events.get(course.next_event(here));
+        let executes = event.is_none_or(|event| event.due() != here || event.icount != here)
+            && !cpu.is_about_to_interrupt();
+        let (pc, is_waiting) = (GuestVirtAddr(cpu.pc()), cpu.is_waiting());
+        if executes && !is_waiting && plan.breakpoints.contains(&pc) {
+            hits.push(DebugHit {
+                icount: here,
+                kind: HitKind::Breakpoint(pc),
+            });
+        }
+        let before = watched(&machine);
+        course.follow(&mut machine, here.after(1)).expect("follows");
+        if watched(&machine) != before {
+            hits.push(DebugHit {
+                icount: here,
+                kind: HitKind::Access {
+                    watch: 0,
+                    is_write: true,
+                    address: DATA,
+                },
+            });
+        }
+    }
+    hits
+}
+
+fn plan() -> DebugPlan {
+    DebugPlan {
+        breakpoints: [GuestVirtAddr(PROMPT), GuestVirtAddr(ROUND)].into(),
+        watches: vec![Watch {
+            place: WatchPlace::Physical(GuestPhysAddr(DATA)),
+            byte_len: 16,
+            kind: WatchKind::Write,
+        }],
+        ..DebugPlan::default()
+    }
+}
+
+/// A hit as a step and what kind of thing it is.
+fn essence(hits: &[DebugHit]) -> Vec<(Icount, bool)> {
+    hits.iter()
+        .map(|hit| (hit.icount, matches!(hit.kind, HitKind::Breakpoint(_))))
+        .collect()
+}
+
+fn run_all(
+    timeline: &mut ReplayTimeline,
+    direction: RunDirection,
+    plan: &DebugPlan,
+) -> Vec<DebugHit> {
+    let mut all = Vec::new();
+    loop {
+        let status = timeline
+            .run(direction, plan, &mut |_, _| true, &mut unhurried)
+            .expect("runs");
+        if status.hits.is_empty() {
+            assert!(status.edge.is_some());
+            return all;
+        }
+        all.extend(status.hits);
+    }
+}
+
+#[test]
+fn what_is_found_backwards_is_what_is_found_forwards() {
+    let entries = recording(b"aa");
+    let mut timeline = timeline(&entries, 64 << 20);
+    // One hit in a hundred rounds is enough for the slow part.
+    let mut plan = plan();
+    plan.breakpoints.remove(&GuestVirtAddr(ROUND));
+    let expected = hits_by_stepping(&entries, &plan);
+    assert!(expected.len() > 10, "{} hits test little", expected.len());
+    let forward = run_all(&mut timeline, RunDirection::Forward, &plan);
+    assert_eq!(essence(&forward), essence(&expected));
+    assert_eq!(timeline.position(), timeline.end());
+    let mut backward = run_all(&mut timeline, RunDirection::Backward, &plan);
+    assert_eq!(timeline.position(), Icount(0));
+    backward.reverse();
+    assert_eq!(backward, forward);
+}
+
+struct Threads;
+
+impl Executor for Threads {
+    fn width(&self) -> usize {
+        3
+    }
+
+    fn run(&self, jobs: Vec<Job<'_>>) {
+        std::thread::scope(|scope| {
+            for job in jobs {
+                scope.spawn(job);
+            }
+        });
+    }
+}
+
+#[test]
+fn a_search_in_parallel_finds_what_a_run_finds() {
+    let entries = recording(b"abc");
+    let mut timeline = timeline(&entries, 64 << 20);
+    let mut plan = plan();
+    plan.breakpoints.remove(&GuestVirtAddr(ROUND));
+    let forward = run_all(&mut timeline, RunDirection::Forward, &plan);
+    let here = Icount(timeline.end().0 / 3);
+    timeline.seek(here, &mut unhurried).expect("gets there");
+    let all = Icount(0)..timeline.end();
+    let judge = || Box::new(|_: &Machine, _: &DebugHit| true) as Box<dyn Judge>;
+    for executor in [&SerialExecutor as &dyn Executor, &Threads] {
+        let found = timeline
+            .find_all(all.clone(), &plan, &judge, executor, &mut unhurried)
+            .expect("is searched");
+        assert_eq!(found, forward);
+        assert_eq!(timeline.position(), here);
+    }
+    let part = forward[3].icount..forward[9].icount;
+    let found = timeline
+        .find_all(part, &plan, &judge, &Threads, &mut unhurried)
+        .expect("is searched");
+    assert_eq!(found, forward[3..9]);
+}
+
+#[test]
+fn back_and_on_again_stops_at_the_same_place() {
+    let entries = recording(b"aab");
+    let mut timeline = timeline(&entries, 64 << 20);
+    let plan = plan();
+    for at in positions(timeline.end(), 20) {
+        timeline.seek(at, &mut unhurried).expect("gets there");
+        let mut go = |direction| {
+            let mut judge =
+                |_: &Machine, hit: &DebugHit| matches!(hit.kind, HitKind::Breakpoint(_));
+            timeline
+                .run(direction, &plan, &mut judge, &mut unhurried)
+                .expect("runs")
+        };
+        let first = go(RunDirection::Forward);
+        if first.hits.is_empty() {
+            continue;
+        }
+        let second = go(RunDirection::Forward);
+        let back = go(RunDirection::Backward);
+        // From an end of the timeline the way back leads to the last hit, which is where the way there had stopped.
+        assert_eq!((back.icount, &back.hits), (first.icount, &first.hits));
+        assert_eq!(go(RunDirection::Forward), second);
+    }
+}
+
+#[test]
+fn a_run_is_interrupted_in_both_directions() {
+    // Long enough for the control to be asked some times in each half.
+    let entries = recording(b"cb");
+    let mut timeline = timeline(&entries, 64 << 20);
+    let never = DebugPlan {
+        breakpoints: [GuestVirtAddr(2)].into(),
+        ..DebugPlan::default()
+    };
+    let middle = Icount(timeline.end().0 / 2);
+    for direction in [RunDirection::Forward, RunDirection::Backward] {
+        timeline.seek(middle, &mut unhurried).expect("gets there");
+        let mut left = 3;
+        let status = timeline
+            .run(direction, &never, &mut |_, _| true, &mut |_| {
+                left -= 1;
+                if left == 0 {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            })
+            .expect("runs");
+        assert!(status.is_interrupted && status.edge.is_none());
+        assert_eq!(
+            timeline.state_hash(),
+            straight_hash(&entries, status.icount)
+        );
+    }
+}
+
+#[test]
+fn a_diversion_leaves_the_recording_as_it_is() {
+    let entries = recording(b"aa");
+    let mut timeline = timeline(&entries, 64 << 20);
+    let end = timeline.end();
+    timeline.seek(end, &mut unhurried).expect("gets there");
+    let fork = Icount(end.0 / 2);
+    timeline.seek(fork, &mut unhurried).expect("gets there");
+    let hash = timeline.state_hash();
+    let write = DebugWrite::Memory {
+        address: GuestPhysAddr(DATA),
+        bytes: vec![7; 8],
+    };
+    assert_eq!(
+        timeline.write(write.clone()),
+        Err(TimelineError::NotDiverted)
+    );
+
+    timeline.diverge();
+    timeline.write(write).expect("is written");
+    let register = DebugWrite::Register {
+        cpu: CpuId(0),
+        register: 10,
+        value: 99,
+    };
+    timeline.write(register).expect("is written");
+    assert_eq!(timeline.machine().cpu(CpuId(0)).x()[10], 99);
+    assert_eq!(timeline.diverged_at(), Some(fork));
+    // It goes its own way, and back on it.
+    for _ in 0..40 {
+        timeline.step(RunDirection::Forward).expect("goes on");
+    }
+    let there = timeline.position();
+    let there_hash = timeline.state_hash();
+    timeline
+        .seek(Icount(fork.0 / 2), &mut unhurried)
+        .expect("gets there");
+    timeline.seek(there, &mut unhurried).expect("gets there");
+    assert_eq!(timeline.state_hash(), there_hash);
+    // It replays by itself.
+    let own = timeline.entries_to_here();
+    assert_eq!(straight_hash(&own, there), there_hash);
+    let unknown = DebugWrite::Register {
+        cpu: CpuId(0),
+        register: 400,
+        value: 0,
+    };
+    assert!(matches!(
+        timeline.write(unknown),
+        Err(TimelineError::Machine(_))
+    ));
+    assert_eq!(timeline.state_hash(), there_hash);
+
+    timeline.return_to_recording().expect("goes back");
+    assert_eq!((timeline.position(), timeline.state_hash()), (fork, hash));
+    assert_eq!(timeline.end(), end);
+    timeline.seek(end, &mut unhurried).expect("gets there");
+    assert_eq!(timeline.state_hash(), straight_hash(&entries, end));
+}
+
+#[test]
+fn times_events_and_marks_are_found() {
+    let entries = recording(b"aa");
+    let mut timeline = timeline(&entries, 64 << 20);
+    for number in 0..timeline.events().len() {
+        let at = timeline.events()[number].icount;
+        assert_eq!(
+            timeline
+                .seek_event(number, &mut unhurried)
+                .expect("is found")
+                .icount,
+            at
+        );
+        let time = timeline.machine().time();
+        let found = timeline
+            .seek_time(time, &mut unhurried)
+            .expect("is found")
+            .icount;
+        assert_eq!(timeline.machine().time(), time);
+        assert!(found <= at);
+        assert!(
+            found.0 == 0 || {
+                timeline.step(RunDirection::Backward).expect("goes back");
+                timeline.machine().time() < time
+            }
+        );
+    }
+    let mark = timeline.set_mark("here");
+    assert_eq!(timeline.marks(), std::slice::from_ref(&mark));
+    assert_eq!(timeline.mark("here"), Some(mark.icount));
+    assert_eq!(timeline.mark("there"), None);
+}
+
+#[test]
+fn contradictions_are_refused_and_divergences_seen() {
+    let entries = recording(b"aa");
+    let mut swapped = entries.clone();
+    swapped.swap(0, 2);
+    let opened = ReplayTimeline::new(
+        Arc::new(Source),
+        swapped,
+        Box::new(()),
+        TimelineOptions::default(),
+    );
+    assert!(matches!(opened, Err(TimelineError::OutOfOrder(_))));
+
+    let mut lying = entries;
+    let hash = lying.iter_mut().rev().find_map(|entry| match entry {
+        Entry::Hash { hash, .. } => Some(hash),
+        _ => None,
+    });
+    hash.expect("a recording has a hash").devices ^= 1;
+    let mut timeline = timeline(&lying, 1 << 20);
+    let end = timeline.end();
+    assert!(matches!(
+        timeline.seek(end, &mut unhurried),
+        Err(TimelineError::Diverged { components, .. }) if components == ["devices"]
+    ));
+}
