@@ -7,6 +7,7 @@ use crate::error::TraceError;
 use crate::keyframe::PAGE_BYTES;
 use crate::limits::{
     MAX_BLOBS, MAX_CHUNK_RAW_BYTES, MAX_CHUNKS, MAX_KEYFRAMES, MAX_PAGES_PER_CHUNK,
+    MAX_RAW_BYTES_BASE, MAX_RAW_BYTES_PER_BYTE,
 };
 use crate::record::{Input, Record};
 use crate::wire::{WireError, is_skippable};
@@ -227,6 +228,8 @@ pub(crate) struct Ledger {
     pub(crate) page_count: u64,
     /// Whether the end record has come.
     pub(crate) ended: bool,
+    /// What the chunks so far decompress to, in bytes.
+    raw_bytes: u64,
     blob: Option<BlobCheck>,
 }
 
@@ -235,6 +238,29 @@ impl Ledger {
     pub(crate) fn chunk_count(&self) -> u32 {
         // MAX_CHUNKS bounds the length.
         self.index.chunks.len() as u32
+    }
+
+    /// Checks that the next chunk, at `at_byte`, keeps within what a trace of its size may decompress to.
+    pub(crate) fn check_raw_bytes(
+        &self,
+        header: &ChunkHeader,
+        at_byte: u64,
+    ) -> Result<(), TraceError> {
+        let size = self.raw_bytes + u64::from(header.raw_bytes);
+        let end =
+            at_byte.saturating_add(CHUNK_HEADER_BYTES as u64 + u64::from(header.stored_bytes));
+        let size_max = end
+            .saturating_mul(MAX_RAW_BYTES_PER_BYTE)
+            .saturating_add(MAX_RAW_BYTES_BASE);
+        if size <= size_max {
+            return Ok(());
+        }
+        Err(TraceError::TooLarge {
+            what: "the decompressed trace, in bytes,",
+            size,
+            size_max,
+            at_byte,
+        })
     }
 
     /// Adds a chunk that begins at `at_byte`.
@@ -246,6 +272,8 @@ impl Ledger {
     ) -> Result<(), TraceError> {
         let chunks = self.index.chunks.len();
         within("the number of chunks", chunks + 1, MAX_CHUNKS, at_byte)?;
+        self.check_raw_bytes(header, at_byte)?;
+        self.raw_bytes += u64::from(header.raw_bytes);
         self.index.chunks.push(ChunkEntry {
             kind,
             at_byte,

@@ -33,6 +33,12 @@ pub const MAX_BLOBS: usize = 1 << 16;
 /// flushes a chunk in every second of its life reaches it after six days; compaction merges them.
 pub const MAX_CHUNKS: usize = 1 << 19;
 
+/// What all chunks of a trace may decompress to, whatever its size: bounds the time that reading takes.
+pub const MAX_RAW_BYTES_BASE: u64 = 1 << 30;
+
+/// How many bytes each byte of the file may decompress to, beyond [`MAX_RAW_BYTES_BASE`].
+pub const MAX_RAW_BYTES_PER_BYTE: u64 = 256;
+
 /// Keyframes in a trace: bounds the reader's table of them.
 pub const MAX_KEYFRAMES: usize = 1 << 16;
 

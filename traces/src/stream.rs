@@ -304,6 +304,7 @@ impl StreamReader {
         // From here on the bytes are those that a writer wrote: what is wrong with them is no damage.
         let last_icount = self.ledger.index.last_icount;
         let at_byte = self.at_byte;
+        self.ledger.check_raw_bytes(&header, at_byte)?;
         let raw = decompress(stored, header.raw_bytes)
             .ok_or_else(|| self.malformed("a chunk does not decompress to its declared size"))?;
         let kind = ChunkKind::from_tag(header.tag).ok_or(TraceError::UnknownTag {

@@ -114,8 +114,8 @@ fn the_forger_can_forge_a_good_trace() {
 #[test]
 fn unknown_numbers() {
     Forger::new()
-        .records(0, &[(0x05, 0, b"")])
-        .refused("a record of unknown kind 0x05");
+        .records(0, &[(0x07, 0, b"")])
+        .refused("a record of unknown kind 0x07");
     Forger::new()
         .records(0, &[(0x7f, 0, b"")])
         .refused("a record of unknown kind 0x7f");
@@ -369,6 +369,20 @@ fn a_full_chunk_of_the_smallest_records_is_read() {
     let forged = Forger::new().stored(1, 0, raw.len() as u32, &stored);
     let mut reader = TraceReader::open(Cursor::new(&forged.bytes)).unwrap();
     assert_eq!(reader.records().count(), 1 << 22);
+}
+
+/// A file of some hundred kilobytes that would decompress to a terabyte takes bounded work.
+#[test]
+fn a_bomb_of_many_chunks_is_refused() {
+    let raw = vec![0; limits::MAX_CHUNK_RAW_BYTES as usize];
+    let stored = compress(&raw, 1).unwrap();
+    let unknown_kind = 0x99;
+    let chunks = limits::MAX_RAW_BYTES_BASE / raw.len() as u64 + 4;
+    (0..chunks)
+        .fold(Forger::new(), |forged, _| {
+            forged.stored(unknown_kind, 0, raw.len() as u32, &stored)
+        })
+        .refused("the decompressed trace");
 }
 
 #[test]
