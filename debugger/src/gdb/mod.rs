@@ -1,0 +1,1 @@
+//! A timeline as a target of the GDB remote serial protocol.

@@ -1,0 +1,12 @@
+//! What a debugger knows of an execution: the Linux inside, seen from outside, and how gdb sees it.
+//!
+//! # Code map
+//! - [`linux`]: tasks, address spaces, files of the guest's Linux, from its memory.
+//! - [`gdb`]: a timeline as a target of the GDB remote serial protocol.
+//!
+//! # Invariants
+//! - No clock, thread, file or socket: bytes come in, bytes go out.
+//! - Looking changes nothing: not an accessed bit of the guest's is set.
+
+pub mod gdb;
+pub mod linux;

@@ -1,0 +1,1 @@
+//! The guest's Linux, seen from outside.
