@@ -31,6 +31,9 @@ use xxhash_rust::xxh3::xxh3_64;
 /// recorded it.
 pub const MACHINE_VERSION: u32 = 1;
 
+/// Version of the layout of [`Snapshot::state`]. A stored snapshot is of use only to a machine of this version.
+pub const SNAPSHOT_VERSION: u32 = 1;
+
 /// How the machine starts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BootKind {

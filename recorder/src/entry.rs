@@ -1,7 +1,7 @@
 //! What a session logs and reads back, in the core's terms.
 
 use reprise_core::event::InputEvent;
-use reprise_core::machine::{HaltReason, StateHash};
+use reprise_core::machine::{HaltReason, Snapshot, StateHash};
 use reprise_core::types::{GuestTime, Icount};
 use std::sync::Arc;
 
@@ -122,6 +122,24 @@ pub trait EntryLog {
     /// # Errors
     /// Those of the place where the entries go.
     fn note_guest_time(&mut self, _icount: Icount, _time: GuestTime) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    /// The position from which on a keyframe is wanted; `None` for never.
+    fn keyframe_due(&self) -> Option<Icount> {
+        None
+    }
+
+    /// Appends a keyframe: the state at `icount`, before what happens there, and its hash.
+    ///
+    /// # Errors
+    /// Those of the place where the entries go.
+    fn push_keyframe(
+        &mut self,
+        _icount: Icount,
+        _hash: &StateHash,
+        _snapshot: &Snapshot,
+    ) -> Result<(), Self::Error> {
         Ok(())
     }
 

@@ -10,6 +10,7 @@
 //! - [`timeline`]: the [`ReplayTimeline`](timeline::ReplayTimeline), on which a debugger goes anywhere and both ways.
 //! - [`verify`]: two executions side by side, and what differs where.
 //! - [`trace`]: between the core's terms and the file's records.
+//! - [`keyframes`]: snapshots stored in a trace.
 //! - [`images`]: images found by their hash.
 //!
 //! # Invariants
@@ -21,6 +22,7 @@
 pub mod entry;
 pub mod hashing;
 pub mod images;
+pub mod keyframes;
 pub mod pace;
 pub mod play;
 pub mod record;

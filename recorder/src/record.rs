@@ -202,11 +202,17 @@ impl<L: EntryLog> RecordSession<L> {
         let mut idle = None;
         while self.machine.halted().is_none() {
             self.hash_when_due()?;
+            self.keyframe_when_due()?;
             self.deliver()?;
             if self.machine.icount() >= end {
                 break;
             }
-            let due = self.hashes.due().max(self.machine.icount().after(1));
+            let due = self.hashes.due();
+            let due = self
+                .log
+                .keyframe_due()
+                .map_or(due, |keyframe| due.min(keyframe));
+            let due = due.max(self.machine.icount().after(1));
             let exit = self.machine.run(end.min(due));
             self.take_outputs(&mut outputs);
             match exit {
@@ -428,6 +434,19 @@ impl<L: EntryLog> RecordSession<L> {
             let hash = self.machine.state_hash();
             self.push(&Entry::Hash { icount, hash })?;
             self.hashes.hashed(icount);
+        }
+        Ok(())
+    }
+
+    fn keyframe_when_due(&mut self) -> Result<(), RecordError<L::Error>> {
+        let icount = self.machine.icount();
+        if self.log.keyframe_due().is_some_and(|due| icount >= due) {
+            let hash = self.machine.state_hash();
+            let snapshot = self.machine.snapshot();
+            self.log
+                .push_keyframe(icount, &hash, &snapshot)
+                .map_err(RecordError::Log)?;
+            self.unflushed_since.get_or_insert(self.wall);
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 
 use crate::entry::{End, EndReason, Entry, TimedEvent};
 use crate::play::{self, Order, PlayError};
-use reprise_core::machine::{Machine, StateHash};
+use reprise_core::machine::{Machine, Snapshot, StateHash};
 use reprise_core::output::Output;
 use reprise_core::types::Icount;
 use thiserror::Error;
@@ -122,6 +122,11 @@ where
     /// Hash of the present state.
     pub fn state_hash(&mut self) -> StateHash {
         self.machine.state_hash()
+    }
+
+    /// The present state.
+    pub fn snapshot(&mut self) -> Snapshot {
+        self.machine.snapshot()
     }
 
     /// How many recorded hashes have been compared.

@@ -17,7 +17,7 @@ use crate::entry::{End, Entry, TimedEvent};
 use crate::play::PlayError;
 use checkpoints::Checkpoints;
 use course::{Advance, Course};
-use reprise_core::machine::{Machine, MachineError, Snapshot};
+use reprise_core::machine::{Machine, MachineError, Snapshot, StateHash};
 use reprise_core::types::{GuestTime, Icount};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -62,7 +62,16 @@ pub trait KeyframeSource: Send {
     fn positions(&self) -> &[Icount];
 
     /// The snapshot at one of the positions, by its index; `None` when it cannot be used, which costs only time.
-    fn load(&mut self, index: usize) -> Option<Snapshot>;
+    fn load(&mut self, index: usize) -> Option<StoredSnapshot>;
+}
+
+/// A snapshot that was stored with a recording, as it says of itself.
+#[derive(Clone, Debug)]
+pub struct StoredSnapshot {
+    /// The state.
+    pub snapshot: Snapshot,
+    /// The state's hash.
+    pub hash: StateHash,
 }
 
 /// No keyframes.
@@ -71,7 +80,7 @@ impl KeyframeSource for () {
         &[]
     }
 
-    fn load(&mut self, _index: usize) -> Option<Snapshot> {
+    fn load(&mut self, _index: usize) -> Option<StoredSnapshot> {
         None
     }
 }
@@ -122,6 +131,12 @@ pub enum TimelineError {
         /// What differs.
         components: Vec<&'static str>,
     },
+    /// A keyframe lies.
+    #[error(
+        "the keyframe at icount {0} is not the state that the execution has there, so none of this trace's keyframes is \
+         used from here on: make them anew with `reprise index`"
+    )]
+    BadKeyframe(Icount),
     /// What was asked for needs a diversion.
     #[error("a recording cannot be changed: begin a diversion first")]
     NotDiverted,
@@ -147,6 +162,8 @@ pub struct ReplayTimeline {
     parent: Option<diversion::Parent>,
     checkpoints: Checkpoints,
     keyframes: Box<dyn KeyframeSource>,
+    /// Keyframes that were used and that no execution from before them has confirmed yet.
+    claims: BTreeMap<Icount, StateHash>,
     marks: BTreeMap<String, Icount>,
 }
 
@@ -175,6 +192,7 @@ impl ReplayTimeline {
             parent: None,
             checkpoints,
             keyframes,
+            claims: BTreeMap::new(),
             marks: BTreeMap::new(),
         })
     }
@@ -186,7 +204,7 @@ impl ReplayTimeline {
     }
 
     /// Hash of the state at the position.
-    pub fn state_hash(&mut self) -> reprise_core::machine::StateHash {
+    pub fn state_hash(&mut self) -> StateHash {
         self.machine.state_hash()
     }
 
@@ -322,25 +340,66 @@ impl ReplayTimeline {
 
     /// Loads the last keyframe before `to` as a checkpoint, if that saves enough.
     fn nearer_keyframe(&mut self, to: Icount, best: Option<Icount>) -> Option<Icount> {
+        let last = self.parent.as_ref().map_or(to, |parent| parent.fork);
         let positions = self.keyframes.positions();
-        let number = positions.partition_point(|at| *at <= to).checked_sub(1)?;
+        let number = positions
+            .partition_point(|at| *at <= to.min(last))
+            .checked_sub(1)?;
         let at = positions[number];
-        let last = self
-            .parent
-            .as_ref()
-            .map_or(Icount(u64::MAX), |parent| parent.fork);
-        if best.is_some_and(|best| at <= best.after(KEYFRAME_STEPS)) || at > last {
+        if best.is_some_and(|best| at <= best.after(KEYFRAME_STEPS)) {
             return None;
         }
-        let snapshot = self.keyframes.load(number)?;
-        // A keyframe is a stranger's claim: one that does not even fit the machine is left alone.
-        let fits = self.machine.restore(&snapshot).is_ok() && self.machine.icount() == at;
+        self.load_keyframe(number)
+    }
+
+    /// Puts the machine to a keyframe, which becomes a checkpoint.
+    fn load_keyframe(&mut self, number: usize) -> Option<Icount> {
+        let at = *self.keyframes.positions().get(number)?;
+        let stored = self.keyframes.load(number)?;
+        // A keyframe is a stranger's claim: one that does not even fit the machine, or is not what it says, is left alone.
+        // One that is may still lie about the execution, which is found out when that comes past it.
+        let fits = self.machine.restore(&stored.snapshot).is_ok()
+            && self.machine.icount() == at
+            && self.machine.state_hash() == stored.hash;
         self.is_broken = !fits;
         if !fits {
             return None;
         }
-        self.checkpoints.insert(at, snapshot);
+        self.claims.insert(at, stored.hash);
+        self.checkpoints.insert(at, stored.snapshot);
         Some(at)
+    }
+
+    /// The first claim of a keyframe ahead of here, as far as the execution is the recording's.
+    fn next_claim(&self) -> Option<Icount> {
+        let here = self.machine.icount();
+        let last = self.parent.as_ref().map(|parent| parent.fork);
+        let (at, _) = self.claims.range(here.after(1)..).next()?;
+        (last.is_none_or(|last| *at <= last)).then_some(*at)
+    }
+
+    /// Compares the state here, at which the execution arrived from before, with what a keyframe claims.
+    fn check_claim(&mut self) -> Result<(), TimelineError> {
+        let here = self.machine.icount();
+        let Some(claim) = self.claims.remove(&here) else {
+            return Ok(());
+        };
+        if self.machine.state_hash() == claim {
+            return Ok(());
+        }
+        self.distrust_keyframes();
+        Err(TimelineError::BadKeyframe(here))
+    }
+
+    /// Uses no keyframe any more, and nothing that may have been made from one. The first checkpoint is the start of
+    /// everything.
+    fn distrust_keyframes(&mut self) {
+        self.keyframes = Box::new(());
+        self.claims.clear();
+        drop(self.checkpoints.split_off_after(Icount(0)));
+        if let Some(parent) = &mut self.parent {
+            parent.forget_states();
+        }
     }
 
     /// Puts the machine to a checkpoint.
@@ -381,6 +440,8 @@ impl ReplayTimeline {
             let last = last.max(made_at);
             let mut stop = to.min(here.after(SLICE_STEPS));
             stop = stop.min(last.after(SPARSE_STEPS).max(here.after(1)));
+            let claim = self.next_claim();
+            stop = stop.min(claim.unwrap_or(stop));
             if is_goal {
                 let dense = DENSE_STEPS
                     .iter()
@@ -397,10 +458,17 @@ impl ReplayTimeline {
             }
             match advance? {
                 Advance::Reached => {}
+                Advance::Hits if claim == Some(self.machine.icount()) => {
+                    self.check_claim()?;
+                    return Ok(Pass::Hits);
+                }
                 Advance::Hits => return Ok(Pass::Hits),
                 Advance::Waits | Advance::Over => return Ok(Pass::Waits),
             }
             let here = self.machine.icount();
+            if claim == Some(here) {
+                self.check_claim()?;
+            }
             let is_dense = is_goal && DENSE_STEPS.contains(&(to.0.saturating_sub(here.0)));
             if here.0 - last.0 >= SPARSE_STEPS || is_dense {
                 self.checkpoint(to);

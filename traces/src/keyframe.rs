@@ -2,7 +2,6 @@
 //!
 //! A keyframe is opaque state bytes plus pages of RAM. Equal pages are stored once for the whole trace:
 //! pages chunks number them in order, and a keyframe's page map says which stored page is where.
-//! No command writes keyframes yet; the format reserves them for one that indexes a trace.
 
 use crate::blob::BlobHash;
 use crate::codec::{CodecError, decode, encode};
@@ -32,6 +31,15 @@ pub struct PageRun {
     pub count: u64,
     /// Number of the first stored page.
     pub stored: u64,
+}
+
+/// A page of a keyframe that is to be written.
+#[derive(Clone, Copy, Debug)]
+pub enum KeyframePage<'a> {
+    /// Its content.
+    Bytes(&'a [u8; PAGE_BYTES]),
+    /// The stored page of this number.
+    Stored(u64),
 }
 
 /// Encodes a page map: each run as its distance from the end of the run before it, its length, and its

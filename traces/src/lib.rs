@@ -8,7 +8,7 @@
 //! - [`Header`], [`Record`] and their parts are plain data. They know nothing of the machine's crate:
 //!   the recorder converts.
 //! - [`TraceWriter`] appends records to a `Write`; [`compact()`] rewrites a finished trace with few,
-//!   well compressed chunks.
+//!   well compressed chunks; [`TraceCopier`] copies one without its keyframes, for others to be put in.
 //! - [`StreamReader`] is fed bytes and hands out records as soon as their chunk has arrived.
 //! - [`TraceReader`] reads a `Read + Seek`, finds records by icount, and yields blobs and keyframes.
 //! - [`limits`] holds every cap. `codec` is the only module that knows bincode, `chunk` the only one
@@ -27,6 +27,7 @@ mod blob;
 mod chunk;
 mod codec;
 mod compact;
+mod copier;
 mod error;
 mod header;
 mod index;
@@ -43,10 +44,11 @@ mod writer;
 pub use blob::{BlobHash, BlobPiece};
 pub use chunk::{ChunkKind, FORMAT_VERSION, MAGIC};
 pub use compact::compact;
+pub use copier::TraceCopier;
 pub use error::TraceError;
 pub use header::{BootKind, Config, Header, HeaderAnnotation, ImageReference, ImageRole};
 pub use index::{BlobEntry, ChunkEntry, Index, KeyframeEntry};
-pub use keyframe::{Keyframe, PAGE_BYTES, PageRun};
+pub use keyframe::{Keyframe, KeyframePage, PAGE_BYTES, PageRun};
 pub use reader::{Records, TraceReader};
 pub use record::{
     ConsolePort, EndReason, Event, HASH_COMPONENT_NAMES, Input, Record, Start, StartFile,

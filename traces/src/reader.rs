@@ -317,7 +317,7 @@ impl<R: Read + Seek> TraceReader<R> {
     }
 
     /// The content of chunk number `chunk`, checked against the index and its checksum.
-    fn chunk(&mut self, chunk: u32) -> Result<Vec<u8>, TraceError> {
+    pub(crate) fn chunk(&mut self, chunk: u32) -> Result<Vec<u8>, TraceError> {
         let entry = self.index.chunks[chunk as usize];
         let at_byte = entry.at_byte;
         // A place that is not as the index says it is, or not there any more, is damage.

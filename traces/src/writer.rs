@@ -6,10 +6,10 @@ use crate::codec::CodecError;
 use crate::error::TraceError;
 use crate::header::Header;
 use crate::index::Ledger;
-use crate::keyframe::{PAGE_BYTES, PageNumbers, encode_page_map, push_page};
+use crate::keyframe::{KeyframePage, PAGE_BYTES, PageNumbers, PageRun, encode_page_map, push_page};
 use crate::limits::{
     MAX_BLOB_BYTES, MAX_BLOB_PIECE_BYTES, MAX_HEADER_RAW_BYTES, MAX_PAGE_MAP_BYTES,
-    MAX_PAGES_PER_CHUNK, MAX_RECORD_PAYLOAD_BYTES, RECORDS_CHUNK_TARGET_BYTES,
+    MAX_RECORD_PAYLOAD_BYTES, RECORDS_CHUNK_TARGET_BYTES,
 };
 use crate::record::Record;
 use crate::wire::{encode_header, put_record};
@@ -23,6 +23,13 @@ pub enum Compression {
     /// Small, for a trace that is finished: zstd level 19.
     Best,
 }
+
+/// Pages in a chunk of them (1 MiB): a keyframe needs few pages of many chunks, and each of these is read as a whole.
+const PAGES_CHUNK_PAGES: usize = 256;
+
+/// Pages of keyframes: there may be gigabytes of them, of which the best compression does three megabytes a second and
+/// saves a fifth.
+const PAGES_LEVEL: i32 = 1;
 
 impl Compression {
     const fn level(self) -> i32 {
@@ -156,6 +163,12 @@ impl<W: Write> TraceWriter<W> {
         !self.pending.is_empty()
     }
 
+    /// Whether content of this name is there already.
+    #[must_use]
+    pub fn has_blob(&self, hash: &BlobHash) -> bool {
+        self.ledger.index.blobs.contains_key(hash)
+    }
+
     /// How many bytes the file has so far, without what is pending.
     #[must_use]
     pub fn bytes_written(&self) -> u64 {
@@ -224,17 +237,50 @@ impl<W: Write> TraceWriter<W> {
         state: &[u8],
         pages: impl IntoIterator<Item = (u64, &'a [u8; PAGE_BYTES])>,
     ) -> Result<(), TraceError> {
+        let pages = pages.into_iter();
+        let pages = pages.map(|(page, bytes)| (page, KeyframePage::Bytes(bytes)));
+        self.push_keyframe_pages(icount, state, pages).map(drop)
+    }
+
+    /// Adds a keyframe as [`push_keyframe`](Self::push_keyframe) does, of pages some of which are known to be stored
+    /// already. Answers where each page is stored now.
+    ///
+    /// # Errors
+    /// As [`push`](Self::push) and [`add_blob`](Self::add_blob).
+    pub fn push_keyframe_pages<'a>(
+        &mut self,
+        icount: u64,
+        state: &[u8],
+        pages: impl IntoIterator<Item = (u64, KeyframePage<'a>)>,
+    ) -> Result<Vec<PageRun>, TraceError> {
         self.require_open()?;
+        let last_icount = self.ledger.index.last_icount;
+        if icount < last_icount {
+            return Err(TraceError::OutOfOrder {
+                at_byte: self.at_byte,
+                icount,
+                last_icount,
+            });
+        }
         let mut runs = Vec::new();
         let mut fresh = Vec::new();
-        for (page, bytes) in pages {
+        for (page, content) in pages {
             let next = self.ledger.page_count + (fresh.len() / PAGE_BYTES) as u64;
-            let stored = self.page_numbers.find_or_insert(bytes, next);
-            if stored.is_none() {
-                fresh.extend_from_slice(bytes);
-            }
-            push_page(&mut runs, page, stored.unwrap_or(next));
-            if fresh.len() == MAX_PAGES_PER_CHUNK as usize * PAGE_BYTES {
+            let stored = match content {
+                KeyframePage::Stored(number) if number >= next => {
+                    return Err(self.state_error("a keyframe names a page that is not stored"));
+                }
+                KeyframePage::Stored(number) => number,
+                KeyframePage::Bytes(bytes) => {
+                    let stored = self.page_numbers.find_or_insert(bytes, next);
+                    if stored.is_none() {
+                        fresh.extend_from_slice(bytes);
+                    }
+                    stored.unwrap_or(next)
+                }
+            };
+            push_page(&mut runs, page, stored);
+            if fresh.len() == PAGES_CHUNK_PAGES * PAGE_BYTES {
                 self.add_pages(&fresh)?;
                 fresh.clear();
             }
@@ -254,7 +300,8 @@ impl<W: Write> TraceWriter<W> {
             icount,
             state,
             page_map,
-        })
+        })?;
+        Ok(runs)
     }
 
     /// Writes what waits, the index and the footer, and hands the sink back, flushed.
@@ -327,8 +374,12 @@ impl<W: Write> TraceWriter<W> {
         raw: &[u8],
     ) -> Result<(), TraceError> {
         let at_byte = self.at_byte;
-        let stored = compress(raw, self.compression.level())
-            .map_err(|source| self.fail(TraceError::Io { at_byte, source }))?;
+        let level = match kind {
+            ChunkKind::Pages => PAGES_LEVEL,
+            _ => self.compression.level(),
+        };
+        let stored =
+            compress(raw, level).map_err(|source| self.fail(TraceError::Io { at_byte, source }))?;
         let mut header = ChunkHeader {
             tag: kind.tag(),
             // The callers keep content below MAX_CHUNK_RAW_BYTES.

@@ -15,7 +15,16 @@ pub(super) struct Parent {
     later: BTreeMap<Icount, Snapshot>,
     /// Where they parted.
     pub(super) fork: Icount,
-    at_fork: Snapshot,
+    /// Spares the way back to there.
+    at_fork: Option<Snapshot>,
+}
+
+impl Parent {
+    /// Forgets all states of the recording.
+    pub(super) fn forget_states(&mut self) {
+        self.later.clear();
+        self.at_fork = None;
+    }
 }
 
 impl ReplayTimeline {
@@ -31,7 +40,7 @@ impl ReplayTimeline {
             course: std::mem::replace(&mut self.course, course),
             later: self.checkpoints.split_off_after(fork),
             fork,
-            at_fork: self.machine.snapshot(),
+            at_fork: Some(self.machine.snapshot()),
         });
         self.checkpoint(fork);
     }
@@ -54,8 +63,12 @@ impl ReplayTimeline {
         self.course = parent.course;
         self.checkpoints.append(parent.later);
         self.marks.retain(|_, at| *at <= self.course.end);
-        self.checkpoints.insert(parent.fork, parent.at_fork);
-        self.restore(parent.fork)
+        if let Some(at_fork) = parent.at_fork {
+            self.checkpoints.insert(parent.fork, at_fork);
+            return self.restore(parent.fork);
+        }
+        self.restore(Icount(0))?;
+        self.seek(parent.fork, &mut super::unhurried).map(drop)
     }
 
     /// Delivers an input to the diversion, here. What lay ahead of here in the diversion is forgotten.

@@ -1,9 +1,9 @@
 //! Searching a stretch of a timeline: its intervals between checkpoints are independent of each other.
 
 use super::course::{Advance, Course};
-use super::{Control, MachineSource, ReplayTimeline, TimelineError};
+use super::{Control, MachineSource, Pass, ReplayTimeline, TimelineError};
 use reprise_core::debug::{DebugHit, DebugPlan};
-use reprise_core::machine::{Machine, Snapshot};
+use reprise_core::machine::{Machine, Snapshot, StateHash};
 use reprise_core::types::Icount;
 use std::ops::Range;
 use std::sync::Mutex;
@@ -50,9 +50,14 @@ impl Executor for SerialExecutor {
     }
 }
 
+/// More intervals than this are not made: each holds a snapshot.
+const INTERVAL_COUNT_MAX: u64 = 64;
+
 struct Interval {
     start: Snapshot,
     to: Icount,
+    /// What a keyframe claims to be the state at the end.
+    claim: Option<StateHash>,
 }
 
 impl ReplayTimeline {
@@ -103,7 +108,11 @@ impl ReplayTimeline {
         for result in results {
             let found = result
                 .into_inner()
-                .unwrap_or_else(|poisoned| poisoned.into_inner())?;
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
+            if matches!(found, Err(TimelineError::BadKeyframe(_))) {
+                self.distrust_keyframes();
+            }
+            let found = found?;
             hits.extend(found.into_iter().take(HITS_MAX - hits.len()));
         }
         self.seek(here, control)?;
@@ -120,11 +129,10 @@ impl ReplayTimeline {
         if range.start >= range.end {
             return Ok(Vec::new());
         }
-        let steps = (range.end.0 - range.start.0) / (width as u64 * 4).max(1);
-        let steps = steps.max(INTERVAL_STEPS_MIN);
-        let last = self.checkpoints.at_or_before(range.end).unwrap_or_default();
-        if width > 1 && range.end.0 - last.0.max(range.start.0) > 2 * steps {
-            self.seek(range.end, control)?;
+        let count = (width as u64 * 4).clamp(1, INTERVAL_COUNT_MAX);
+        let steps = ((range.end.0 - range.start.0) / count).max(INTERVAL_STEPS_MIN);
+        if width > 1 {
+            self.make_starts(&range, steps, control)?;
         }
         let first = self
             .checkpoints
@@ -141,9 +149,44 @@ impl ReplayTimeline {
             Some(Interval {
                 start: self.checkpoints.get(*start)?,
                 to,
+                claim: self.claims.get(&to).copied(),
             })
         });
         Ok(intervals.collect())
+    }
+
+    /// Sees to it that checkpoints stand in a range, `steps` apart or closer: from keyframes, else by going there.
+    fn make_starts(
+        &mut self,
+        range: &Range<Icount>,
+        steps: u64,
+        control: Control<'_>,
+    ) -> Result<(), TimelineError> {
+        let mut at = range.start;
+        while range.end.0.saturating_sub(at.0) > 2 * steps {
+            // The last checkpoint within the next two steps' reach, else the last keyframe there, else one is made.
+            let goal = at.after(steps);
+            let last = self.checkpoints.at_or_before(goal.after(steps));
+            let held = last.filter(|last| last.0 > at.0 + steps / 2);
+            at = match held {
+                Some(held) => held,
+                None => {
+                    self.approach(goal)?;
+                    let here = self.position();
+                    if here.0 > at.0 + steps / 2 && here <= goal {
+                        self.checkpoint(goal);
+                        here
+                    } else {
+                        if matches!(self.pass(goal, false, control)?, Pass::Interrupted) {
+                            return Ok(());
+                        }
+                        self.checkpoint(goal);
+                        self.position().max(at.after(1))
+                    }
+                }
+            };
+        }
+        Ok(())
     }
 }
 
@@ -176,6 +219,13 @@ fn search(
             }
         }
         if advance != Advance::Hits {
+            if machine.icount() == interval.to
+                && interval
+                    .claim
+                    .is_some_and(|claim| machine.state_hash() != claim)
+            {
+                return Err(TimelineError::BadKeyframe(interval.to));
+            }
             return Ok(hits);
         }
     }
