@@ -23,6 +23,7 @@ Examples:
   reprise record --tries 20 --until-fail -o bug.rpt -- /demos/race
                                                try other seeds until it fails
   reprise replay bug.rpt                   the same execution again
+  reprise index bug.rpt                    make it quick to travel in
   reprise verify bug.rpt --against checkpoint
   reprise help record                          more about one command
 
@@ -75,13 +76,28 @@ execution. Exit status 0 means that every recorded hash agreed, 1 that one did n
     /// Check that a trace replays, or that two ways to execute it are equal at every step.
     #[command(after_help = "\
 Examples:
-  reprise verify bug.rpt                        against the recorded hashes
+  reprise verify bug.rpt                        against the recorded hashes, and the keyframes
   reprise verify bug.rpt --against checkpoint   against save and restore at intervals
   reprise verify bug.rpt --against reference    against the engine that takes no short cuts
 
 When two executions differ, the first differing step is found by bisection and named with the
 register, device or page. Exit status 0 means equal, 1 different.")]
     Verify(VerifyArgs),
+    /// Store keyframes in a trace, so that a debugger gets anywhere in it at once.
+    #[command(after_help = "\
+Examples:
+  reprise index bug.rpt                    in place; at every moment one whole trace is there
+  reprise index bug.rpt -o fast.rpt        leave bug.rpt as it is
+  reprise index bug.rpt --every 16777216   four times as many
+  reprise index bug.rpt --max-mib 64       no larger than that; keyframes get rarer
+
+The trace is replayed once. Keyframes that it has are replaced; what was recorded stays as it is. A keyframe every
+67,108,864 steps means that a seek executes at most so many, some 200 ms. A trace for a link is better without:
+`reprise index bug.rpt --remove` takes them out.")]
+    Index(IndexArgs),
+    /// Measure how fast time travel is in a trace.
+    #[command(hide = true)]
+    TravelBench(TravelBenchArgs),
     /// Run a bare-metal RISC-V ELF that reports through HTIF `tohost`.
     #[command(after_help = "\
 Examples:
@@ -109,6 +125,10 @@ pub(crate) struct RecordArgs {
     /// Put kernel, initrd and disks into the trace, so that it replays anywhere.
     #[arg(long)]
     pub(crate) embed: bool,
+    /// Store keyframes while recording, as `reprise index` does afterwards: a debugger gets anywhere in the trace at once,
+    /// and the trace is much larger.
+    #[arg(long)]
+    pub(crate) keyframes: bool,
     /// Record N times with as many seeds and keep the first trace whose command failed.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) tries: Option<u32>,
@@ -219,6 +239,47 @@ pub(crate) enum AgainstArg {
     Checkpoint,
     /// An execution by the reference engine.
     Reference,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct IndexArgs {
+    /// The trace.
+    #[arg(value_name = "FILE")]
+    pub(crate) trace: PathBuf,
+    /// Write the trace with keyframes here and leave FILE as it is.
+    #[arg(short, long, value_name = "OUT")]
+    pub(crate) output: Option<PathBuf>,
+    /// Steps between two keyframes.
+    #[arg(long, value_name = "STEPS", default_value_t = reprise_recorder::keyframes::KEYFRAME_STEPS,
+          value_parser = clap::value_parser!(u64).range(1 << 20..))]
+    pub(crate) every: u64,
+    /// What keyframes may take up, in MiB. Where it is not enough, the steps between them double.
+    #[arg(long, value_name = "MIB", default_value_t = reprise_recorder::keyframes::KEYFRAME_BYTES_MAX >> 20,
+          value_parser = clap::value_parser!(u64).range(1..=1 << 20))]
+    pub(crate) max_mib: u64,
+    /// Take the keyframes out and store none.
+    #[arg(long, conflicts_with_all = ["every", "max_mib"])]
+    pub(crate) remove: bool,
+    /// Say nothing on stderr but errors.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    #[command(flatten)]
+    pub(crate) images: ImagesArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TravelBenchArgs {
+    /// The trace.
+    #[arg(value_name = "FILE")]
+    pub(crate) trace: PathBuf,
+    /// Random positions for each figure.
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub(crate) positions: usize,
+    /// Memory for checkpoints in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    pub(crate) checkpoint_mib: u64,
+    #[command(flatten)]
+    pub(crate) images: ImagesArgs,
 }
 
 #[derive(Args, Debug)]

@@ -2,8 +2,10 @@
 
 pub(crate) mod bare;
 pub(crate) mod events;
+pub(crate) mod index;
 pub(crate) mod info;
 pub(crate) mod record;
 pub(crate) mod replay;
 pub(crate) mod run;
+pub(crate) mod travel_bench;
 pub(crate) mod verify;

@@ -14,6 +14,7 @@ mod seed;
 mod signals;
 mod start;
 mod terminal;
+mod threads;
 mod trace_file;
 
 use args::{Cli, Command};
@@ -31,6 +32,8 @@ fn main() -> ExitCode {
         Command::Info(args) => commands::info::info(&args),
         Command::Events(args) => commands::events::events(&args),
         Command::Verify(args) => commands::verify::verify(&args),
+        Command::Index(args) => commands::index::index(&args),
+        Command::TravelBench(args) => commands::travel_bench::travel_bench(&args),
         Command::Bare(args) => commands::bare::bare(&args),
     };
     match result {

@@ -7,6 +7,8 @@ use anyhow::{Context, bail};
 use reprise_core::image::MemoryImage;
 use reprise_core::machine::{Machine, MachineConfig, MachineError};
 use reprise_recorder::images::{ImageError, ImageRef, ImageSet, ImageStore, SharedImage};
+use reprise_recorder::keyframes::TraceKeyframes;
+use reprise_recorder::timeline::{KeyframeSource, MachineSource, ReplayTimeline, TimelineOptions};
 use reprise_recorder::trace::{ReadError, config_from_header, images_from_header};
 use reprise_recorder::verify::{Entries, Recording};
 use reprise_traces::{BlobHash, TraceError};
@@ -18,9 +20,24 @@ use std::sync::Arc;
 pub(crate) struct OpenTrace {
     /// The file.
     pub(crate) file: TraceFile,
+    blueprint: Arc<Blueprint>,
+}
+
+/// What the machines of a recording are made from.
+struct Blueprint {
     config: MachineConfig,
     images: ImageSet,
 }
+
+impl MachineSource for Blueprint {
+    fn machine(&self) -> Result<Machine, MachineError> {
+        Machine::new(self.config.clone(), self.images.machine_images(), None)
+    }
+}
+
+/// A timeline holds all of a recording's entries in memory: those of a trace that a person could have recorded, and no
+/// more.
+const TIMELINE_ENTRIES_MAX: usize = 1 << 24;
 
 impl OpenTrace {
     /// Opens a trace and finds its images: in the trace, in the folders given, beside the trace,
@@ -33,9 +50,25 @@ impl OpenTrace {
         let images = ImageSet::find(&images_from_header(file.header()), &mut stores)?;
         Ok(Self {
             file,
-            config,
-            images,
+            blueprint: Arc::new(Blueprint { config, images }),
         })
+    }
+
+    /// The recording as a timeline, at its start, with the trace's keyframes.
+    pub(crate) fn timeline(&self, options: TimelineOptions) -> anyhow::Result<ReplayTimeline> {
+        let mut entries = Vec::new();
+        for entry in self.file.entries()? {
+            entries.push(entry?);
+            if entries.len() > TIMELINE_ENTRIES_MAX {
+                bail!(
+                    "the trace has more than {TIMELINE_ENTRIES_MAX} events, too many to travel among: it can only \
+                     be replayed"
+                );
+            }
+        }
+        let keyframes = Box::new(TraceKeyframes::new(self.file.reader()?));
+        let source = Arc::clone(&self.blueprint) as Arc<dyn MachineSource>;
+        Ok(ReplayTimeline::new(source, entries, keyframes, options)?)
     }
 }
 
@@ -43,7 +76,15 @@ impl Recording for OpenTrace {
     type Error = TraceFileError;
 
     fn machine(&self) -> Result<Machine, MachineError> {
-        Machine::new(self.config.clone(), self.images.machine_images(), None)
+        self.blueprint.machine()
+    }
+
+    fn keyframes(&self) -> Box<dyn KeyframeSource + '_> {
+        match self.file.reader() {
+            Ok(reader) => Box::new(TraceKeyframes::new(reader)),
+            // It could be read a moment ago; whoever reads the entries is told.
+            Err(_) => Box::new(()),
+        }
     }
 
     fn entries(&self) -> Result<Entries<'_, TraceFileError>, TraceFileError> {

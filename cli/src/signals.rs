@@ -2,11 +2,14 @@
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGWINCH};
+use signal_hook::flag;
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// What a signal asks for.
@@ -18,6 +21,28 @@ pub(crate) enum Request {
     Resize,
     /// Stop until continued.
     Suspend,
+}
+
+/// Whether this process was asked to stop, for a loop that looks now and then.
+#[derive(Clone, Debug)]
+pub(crate) struct StopFlag(Arc<AtomicUsize>);
+
+impl StopFlag {
+    /// Catches the signals that ask for it, until the process ends.
+    pub(crate) fn catch() -> io::Result<Self> {
+        let number = Arc::new(AtomicUsize::new(0));
+        for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
+            flag::register_usize(signal, Arc::clone(&number), signal as usize)?;
+        }
+        Ok(Self(number))
+    }
+
+    /// The signal that came.
+    pub(crate) fn signal(&self) -> Option<u8> {
+        u8::try_from(self.0.load(Ordering::Relaxed))
+            .ok()
+            .filter(|number| *number != 0)
+    }
 }
 
 /// The signals of this process, from when this is made to when it is dropped.

@@ -1,12 +1,13 @@
 //! Trace files: written while recording, closed so that no moment could lose them, and read.
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use reprise_recorder::trace::Entries;
 use reprise_traces::{
     Completeness, Compression, Header, TraceError, TraceReader, TraceSummary, TraceWriter, compact,
 };
+use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 /// A trace that is being recorded: every flushed chunk is in the file.
@@ -32,18 +33,89 @@ pub(crate) fn close(path: &Path, writer: LiveWriter) -> anyhow::Result<TraceSumm
 /// Writes the small version beside the trace, then renames it over the trace, so that at every
 /// moment one of the two is whole.
 fn make_small(path: &Path) -> anyhow::Result<TraceSummary> {
-    let beside = beside(path);
-    let result = (|| {
-        let (file, summary) = compact(File::open(path)?, File::create(&beside)?)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)?;
-        Ok(summary)
-    })();
-    if result.is_err() {
-        // Whether it was there or not, the trace itself is what counts.
-        let _ = fs::remove_file(&beside);
+    let replacement = Replacement::create(path)?;
+    let (_, summary) = compact(File::open(path)?, replacement.writer()?)?;
+    replacement.commit()?;
+    Ok(summary)
+}
+
+/// A file that takes another's place when it is whole. Until then, and if it never is, the other stays as it is.
+#[derive(Debug)]
+pub(crate) struct Replacement {
+    path: PathBuf,
+    beside: PathBuf,
+    file: File,
+    is_committed: bool,
+}
+
+impl Replacement {
+    /// Begins an empty file beside `path`, which need not exist. What an earlier process left there when it was killed is
+    /// overwritten, and what another process is writing there is not.
+    pub(crate) fn create(path: &Path) -> anyhow::Result<Self> {
+        // What a link leads to is replaced, not the link.
+        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let beside = beside(&path);
+        let cannot = || format!("{} cannot be written", beside.display());
+        let file = File::options()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&beside)
+            .with_context(cannot)?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            bail!("{} is being written by another reprise", path.display());
+        }
+        file.set_len(0).with_context(cannot)?;
+        if let Ok(metadata) = fs::metadata(&path) {
+            // A file system without permissions is no reason to fail.
+            let _ = file.set_permissions(metadata.permissions());
+        }
+        Ok(Self {
+            path,
+            beside,
+            file,
+            is_committed: false,
+        })
     }
-    result
+
+    /// Writes to the file.
+    pub(crate) fn writer(&self) -> io::Result<File> {
+        self.file.try_clone()
+    }
+
+    /// Where it is until it takes the other's place.
+    pub(crate) fn beside(&self) -> &Path {
+        &self.beside
+    }
+
+    /// Puts it in the other's place; answers the file, which stays locked while that is open.
+    pub(crate) fn commit(mut self) -> anyhow::Result<File> {
+        let cannot = || format!("{} cannot be written", self.path.display());
+        self.file.sync_all().with_context(cannot)?;
+        fs::rename(&self.beside, &self.path).with_context(cannot)?;
+        self.is_committed = true;
+        // The name is safe with the folder; where folders cannot be synced it is as safe as can be.
+        if let Some(folder) = self.path.parent()
+            && let Ok(folder) = File::open(folder)
+        {
+            let _ = folder.sync_all();
+        }
+        self.file.try_clone().with_context(cannot)
+    }
+
+    /// Goes on with another file in the place of the one beside, which that has replaced.
+    pub(crate) fn set_file(&mut self, file: File) {
+        self.file = file;
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if !self.is_committed {
+            // Whether it was there or not, the other file is what counts.
+            let _ = fs::remove_file(&self.beside);
+        }
+    }
 }
 
 fn beside(path: &Path) -> PathBuf {
@@ -76,6 +148,11 @@ impl TraceFile {
             last_icount: reader.index().last_icount,
             byte_len: fs::metadata(path)?.len(),
         })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The header.

@@ -14,9 +14,10 @@ pub use difference::{
 };
 pub use fault::{Fault, FaultPlace};
 
-use crate::entry::{Entry, TimedEvent};
+use crate::entry::Entry;
 use crate::play::{self, Order, PlayError};
 use crate::replay::differing_components;
+use crate::timeline::KeyframeSource;
 use reprise_core::machine::{Engine, Machine, MachineError, StateHash};
 use reprise_core::output::Output;
 use reprise_core::types::Icount;
@@ -85,6 +86,11 @@ pub trait Recording {
     /// # Errors
     /// When they cannot be read.
     fn entries(&self) -> Result<Entries<'_, Self::Error>, Self::Error>;
+
+    /// The keyframes that are stored with it.
+    fn keyframes(&self) -> Box<dyn KeyframeSource + '_> {
+        Box::new(())
+    }
 }
 
 /// Why a verification could not be carried out.
@@ -118,6 +124,8 @@ pub enum Verdict {
         hash: StateHash,
         /// How many times the states were compared.
         comparison_count: u64,
+        /// How many keyframes were compared.
+        keyframe_count: u64,
     },
     /// The straight execution is not what was recorded.
     NotAsRecorded {
@@ -127,6 +135,14 @@ pub enum Verdict {
         icount: Icount,
         /// What differs.
         components: Vec<&'static str>,
+    },
+    /// A keyframe is not the state that the execution has there.
+    BadKeyframe {
+        /// Its position.
+        icount: Icount,
+        /// The first difference; `None` when the keyframe cannot be read, is of another version or has another hash than it
+        /// says.
+        difference: Option<Difference>,
     },
     /// The executions differ.
     Different(Box<Divergence>),
@@ -268,6 +284,9 @@ enum PassResult {
 struct Pass<'a, R: Recording> {
     recording: &'a R,
     entries: Entries<'a, R::Error>,
+    keyframes: Box<dyn KeyframeSource + 'a>,
+    /// How many keyframes are behind.
+    keyframe_count: usize,
     order: Order,
     restore_steps: u64,
     number: u32,
@@ -306,6 +325,12 @@ impl<'a, R: Recording> Pass<'a, R> {
         Ok(Self {
             recording,
             entries: recording.entries().map_err(VerifyError::Entries)?,
+            keyframes: if number == 0 {
+                recording.keyframes()
+            } else {
+                Box::new(())
+            },
+            keyframe_count: 0,
             order: Order::default(),
             restore_steps: options.interval_steps.max(1),
             number,
@@ -343,7 +368,13 @@ impl<'a, R: Recording> Pass<'a, R> {
                 let here = self.left.machine.icount();
                 let restore_at = Icount((here.0 / self.restore_steps + 1) * self.restore_steps);
                 let stop = due.min(to).min(restore_at).min(next_compare);
+                let stop = self
+                    .next_keyframe()
+                    .map_or(stop, |at| stop.min(at.max(here)));
                 self.run_to(stop, progress)?;
+                if let Some(verdict) = self.compare_keyframe() {
+                    return Ok(PassResult::Over(verdict));
+                }
                 if stop == next_compare || self.lost.is_some() || stop == to {
                     while next_compare <= stop {
                         next_compare = next_compare.after(steps);
@@ -364,7 +395,14 @@ impl<'a, R: Recording> Pass<'a, R> {
             }
             match entry {
                 Entry::Event(event) => {
-                    self.deliver(&event)?;
+                    // Between an idle jump and the event that it was made for there is a state, too.
+                    if self.next_keyframe() == Some(event.icount) {
+                        self.play(|machine| play::jump_for(machine, &event))?;
+                        if let Some(verdict) = self.compare_keyframe() {
+                            return Ok(PassResult::Over(verdict));
+                        }
+                    }
+                    self.play(|machine| play::deliver(machine, &event))?;
                     let here = self.left.machine.icount();
                     if self.lost.is_some() || here >= next_compare || here >= to {
                         while next_compare <= here {
@@ -404,7 +442,31 @@ impl<'a, R: Recording> Pass<'a, R> {
             icount,
             hash: self.left.machine.state_hash(),
             comparison_count: self.comparison_count,
+            keyframe_count: self.keyframe_count as u64,
         })
+    }
+
+    fn next_keyframe(&self) -> Option<Icount> {
+        self.keyframes.positions().get(self.keyframe_count).copied()
+    }
+
+    /// Compares the keyframe here, if there is one, with the straight execution.
+    fn compare_keyframe(&mut self) -> Option<Verdict> {
+        let icount = self.left.machine.icount();
+        while self.next_keyframe().is_some_and(|at| at <= icount) {
+            let is_here = self.next_keyframe() == Some(icount);
+            let stored = self.keyframes.load(self.keyframe_count).filter(|_| is_here);
+            self.keyframe_count += 1;
+            let difference = stored.as_ref().and_then(|stored| {
+                snapshot_difference(&self.left.machine.snapshot(), &stored.snapshot)
+            });
+            let is_equal = difference.is_none()
+                && stored.is_some_and(|stored| stored.hash == self.left.machine.state_hash());
+            if !is_equal {
+                return Some(Verdict::BadKeyframe { icount, difference });
+            }
+        }
+        None
     }
 
     fn run_to(
@@ -430,11 +492,14 @@ impl<'a, R: Recording> Pass<'a, R> {
         Ok(())
     }
 
-    fn deliver(&mut self, event: &TimedEvent) -> Result<(), VerifyError<R::Error>> {
-        play::deliver(&mut self.left.machine, event).map_err(VerifyError::Straight)?;
+    fn play(
+        &mut self,
+        play: impl Fn(&mut Machine) -> Result<(), PlayError>,
+    ) -> Result<(), VerifyError<R::Error>> {
+        play(&mut self.left.machine).map_err(VerifyError::Straight)?;
         if let Some(right) = &mut self.right
             && self.lost.is_none()
-            && let Err(error) = play::deliver(&mut right.machine, event)
+            && let Err(error) = play(&mut right.machine)
         {
             self.lost = Some(error);
         }

@@ -75,6 +75,27 @@ pub struct KeyframeEntry {
 }
 
 impl Index {
+    /// What each blob takes up in the file, in bytes without the headers of its chunks.
+    #[must_use]
+    pub fn stored_bytes_by_blob(&self) -> BTreeMap<BlobHash, u64> {
+        let firsts: BTreeMap<u32, &BlobHash> = (self.blobs.iter())
+            .map(|(hash, blob)| (blob.first_chunk, hash))
+            .collect();
+        let mut bytes = BTreeMap::new();
+        let mut current = None;
+        for (number, chunk) in self.chunks.iter().enumerate() {
+            current = match (chunk.kind, firsts.get(&(number as u32))) {
+                (ChunkKind::Blob, Some(first)) => Some(**first),
+                (ChunkKind::Blob, None) => current,
+                _ => None,
+            };
+            if let Some(hash) = current {
+                *bytes.entry(hash).or_insert(0) += u64::from(chunk.stored_bytes);
+            }
+        }
+        bytes
+    }
+
     /// The content of the index chunk.
     pub(crate) fn encode(&self) -> Result<Vec<u8>, crate::codec::CodecError> {
         let mut raw = Vec::new();

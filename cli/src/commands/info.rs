@@ -11,8 +11,9 @@ use reprise_recorder::images::{ImageRef, missing};
 use reprise_recorder::trace::{
     end_reason_from_wire, guest_time_from_annotation, images_from_header,
 };
-use reprise_traces::{BlobHash, BootKind, Completeness, EndReason, Record};
+use reprise_traces::{BlobHash, BootKind, ChunkKind, Completeness, EndReason, Record};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
 
@@ -24,6 +25,7 @@ struct Summary {
     annotation_count: u64,
     mark_count: u64,
     keyframe_count: u64,
+    keyframe_bytes: u64,
     guest_time: Option<GuestTime>,
     end: Option<(EndReason, Option<i32>)>,
 }
@@ -53,6 +55,8 @@ pub(crate) fn info(args: &InfoArgs) -> anyhow::Result<u8> {
 fn summarize(file: &TraceFile) -> anyhow::Result<Summary> {
     let mut summary = Summary::default();
     let mut reader = file.reader()?;
+    let blob_bytes = reader.index().stored_bytes_by_blob();
+    let mut keyframe_blobs = BTreeSet::new();
     while let Some(record) = reader.next_record()? {
         match record {
             Record::Event(_) => summary.event_count += 1,
@@ -64,7 +68,12 @@ fn summarize(file: &TraceFile) -> anyhow::Result<Summary> {
             }
             Record::Other { .. } => summary.annotation_count += 1,
             Record::Mark { .. } => summary.mark_count += 1,
-            Record::Keyframe { .. } => summary.keyframe_count += 1,
+            Record::Keyframe {
+                state, page_map, ..
+            } => {
+                summary.keyframe_count += 1;
+                keyframe_blobs.extend([state, page_map]);
+            }
             Record::End {
                 reason,
                 exit_status,
@@ -72,6 +81,14 @@ fn summarize(file: &TraceFile) -> anyhow::Result<Summary> {
             } => summary.end = Some((reason, exit_status)),
         }
     }
+    let chunks = reader.index().chunks.iter();
+    let page_bytes = chunks
+        .filter(|chunk| chunk.kind == ChunkKind::Pages)
+        .map(|chunk| u64::from(chunk.stored_bytes));
+    let state_bytes = keyframe_blobs
+        .iter()
+        .filter_map(|hash| blob_bytes.get(hash).copied());
+    summary.keyframe_bytes = page_bytes.chain(state_bytes).sum();
     Ok(summary)
 }
 
@@ -161,6 +178,7 @@ fn json_from(file: &TraceFile, summary: &Summary, images: &[(ImageRef, Whereabou
             "marks": summary.mark_count,
             "keyframes": summary.keyframe_count,
         },
+        "keyframe_bytes": summary.keyframe_bytes,
         "last_icount": file.last_icount(),
         "guest_seconds": summary.guest_time.map(seconds_from_ticks),
         "complete": file.completeness() == Completeness::Complete,
@@ -236,13 +254,16 @@ fn print(
     row(
         "holds",
         format!(
-            "{} events, {} state hashes, {} annotations, {} marks, {} keyframes",
-            summary.event_count,
-            summary.hash_count,
-            summary.annotation_count,
-            summary.mark_count,
-            summary.keyframe_count
+            "{} events, {} state hashes, {} annotations, {} marks",
+            summary.event_count, summary.hash_count, summary.annotation_count, summary.mark_count
         ),
+    )?;
+    row(
+        "keyframes",
+        match summary.keyframe_count {
+            0 => "none".to_owned(),
+            count => format!("{count}, which take up {} bytes", summary.keyframe_bytes),
+        },
     )?;
     let seconds = summary.guest_time.map_or_else(String::new, |time| {
         format!(", {:.3} seconds of guest time", seconds_from_ticks(time))

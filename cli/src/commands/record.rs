@@ -11,6 +11,7 @@ use crate::trace_file;
 use anyhow::{Context, bail};
 use reprise_recorder::entry::EndReason;
 use reprise_recorder::images::{ImageRef, SharedImage};
+use reprise_recorder::keyframes::{KEYFRAME_BYTES_MAX, KEYFRAME_STEPS, KeyframeLog};
 use reprise_recorder::record::Finished;
 use reprise_recorder::trace::header_from_config;
 use reprise_traces::{TraceSummary, TraceWriter, limits};
@@ -157,7 +158,9 @@ fn record_to(
             embed(&mut writer, image, bytes)?;
         }
     }
-    let mut session = session(plan, &args.guest, seed, machine, writer)?;
+    let steps = args.keyframes.then_some(KEYFRAME_STEPS);
+    let log = KeyframeLog::new(writer, steps, KEYFRAME_BYTES_MAX);
+    let mut session = session(plan, &args.guest, seed, machine, log)?;
     let driven = live::drive(&mut session, console, args.guest.max_icount);
     let reason = match &driven {
         Ok(end) => end.reason,
@@ -166,7 +169,7 @@ fn record_to(
     let closed = session
         .finish(reason)
         .map_err(anyhow_from_record_error)
-        .and_then(|(finished, writer)| Ok((finished, trace_file::close(path, writer)?)));
+        .and_then(|(finished, log)| Ok((finished, trace_file::close(path, log.into_writer())?)));
     // What went wrong first is what the person must know.
     let end = driven?;
     let (finished, summary) = closed?;

@@ -51,6 +51,7 @@ pub(crate) fn verify(args: &VerifyArgs) -> anyhow::Result<u8> {
             icount,
             hash,
             comparison_count,
+            keyframe_count,
         } => {
             let with = match against {
                 Against::Trace => "the recorded hashes",
@@ -60,6 +61,11 @@ pub(crate) fn verify(args: &VerifyArgs) -> anyhow::Result<u8> {
             say::line(format_args!(
                 "reprise: equal to {with} at {comparison_count} places"
             ));
+            if keyframe_count != 0 {
+                say::line(format_args!(
+                    "reprise: all {keyframe_count} keyframes are states of the execution"
+                ));
+            }
             say::line(format_args!("icount={icount} hash={hash}"));
             Ok(0)
         }
@@ -73,6 +79,17 @@ pub(crate) fn verify(args: &VerifyArgs) -> anyhow::Result<u8> {
                  different at {icount} in {}",
                 components.join(", ")
             ));
+            Ok(STATUS_DIVERGED)
+        }
+        Verdict::BadKeyframe { icount, difference } => {
+            say::line(format_args!(
+                "reprise: the keyframe at icount {icount} is not the state of the execution there: make the keyframes \
+                 anew with `reprise index {}`",
+                args.trace.display()
+            ));
+            if let Some(difference) = difference {
+                say::line(format_args!("reprise: first difference: {difference}"));
+            }
             Ok(STATUS_DIVERGED)
         }
         Verdict::Different(divergence) => {

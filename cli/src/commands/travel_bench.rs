@@ -1,0 +1,228 @@
+//! `reprise travel-bench`: how fast time travel is.
+
+use crate::args::TravelBenchArgs;
+use crate::open::OpenTrace;
+use crate::threads::Threads;
+use anyhow::{Context, bail};
+use reprise_core::debug::{DebugHit, DebugPlan, Watch, WatchKind, WatchPlace};
+use reprise_core::machine::Machine;
+use reprise_core::types::{CpuId, GuestPhysAddr, GuestVirtAddr, Icount};
+use reprise_recorder::timeline::{Judge, ReplayTimeline, RunDirection, TimelineOptions, unhurried};
+use std::fs;
+use std::time::{Duration, Instant};
+
+/// Measures and prints a table.
+pub(crate) fn travel_bench(args: &TravelBenchArgs) -> anyhow::Result<u8> {
+    let began = Instant::now();
+    let trace = OpenTrace::open(&args.trace, &args.images.images)?;
+    let opened = began.elapsed();
+    let options = TimelineOptions {
+        checkpoint_bytes_max: args.checkpoint_mib << 20,
+    };
+    let mut timeline = trace.timeline(options)?;
+    let ready = began.elapsed();
+    let mut random = Random(1);
+    let end = timeline.end();
+    if end.0 < 1 << 24 {
+        bail!("a trace of {end} steps is too short to measure anything");
+    }
+    let first = Icount(random.below(end.0));
+    timeline.seek(first, &mut unhurried)?;
+    println!(
+        "trace            {end} steps, {} bytes",
+        trace.file.byte_len()
+    );
+    println!(
+        "cold start       {:.0} ms to open, {:.0} ms to power-on, {:.0} ms to icount {first}",
+        milliseconds(opened),
+        milliseconds(ready),
+        milliseconds(began.elapsed())
+    );
+    println!("\nmilliseconds                    median      p95    worst");
+    let mut bench = Bench {
+        timeline,
+        random,
+        end,
+        positions: args.positions,
+    };
+    bench.seeks()?;
+    bench.steps()?;
+    bench.continues()?;
+    bench.last_write()?;
+    let (bytes, count) = bench.timeline.checkpoint_usage();
+    println!("\ncheckpoints      {count}, {} MiB", bytes >> 20);
+    println!("peak memory      {} MiB", peak_rss_kib()? >> 10);
+    Ok(0)
+}
+
+struct Bench {
+    timeline: ReplayTimeline,
+    random: Random,
+    end: Icount,
+    positions: usize,
+}
+
+impl Bench {
+    fn timed<T>(
+        &mut self,
+        work: impl FnOnce(&mut ReplayTimeline) -> anyhow::Result<T>,
+    ) -> anyhow::Result<(T, Duration)> {
+        let began = Instant::now();
+        let result = work(&mut self.timeline)?;
+        Ok((result, began.elapsed()))
+    }
+
+    fn go(&mut self, to: Icount) -> anyhow::Result<Duration> {
+        let (_, took) = self.timed(|timeline| Ok(timeline.seek(to, &mut unhurried)?))?;
+        Ok(took)
+    }
+
+    fn random_place(&mut self) -> Icount {
+        Icount(1000 + self.random.below(self.end.0 - 1000))
+    }
+
+    fn seeks(&mut self) -> anyhow::Result<()> {
+        let mut times = Vec::new();
+        for _ in 0..self.positions {
+            let to = self.random_place();
+            times.push(self.go(to)?);
+        }
+        tell("seek to a random place", &mut times);
+        Ok(())
+    }
+
+    fn steps(&mut self) -> anyhow::Result<()> {
+        let (mut firsts, mut others) = (Vec::new(), Vec::new());
+        for _ in 0..self.positions {
+            let to = self.random_place();
+            self.go(to)?;
+            for number in 0..4 {
+                let (_, took) =
+                    self.timed(|timeline| Ok(timeline.step(RunDirection::Backward)?))?;
+                if number == 0 {
+                    firsts.push(took);
+                } else {
+                    others.push(took);
+                }
+            }
+        }
+        tell("reverse step", &mut firsts);
+        tell("further reverse steps", &mut others);
+        Ok(())
+    }
+
+    /// Back to where the machine was some steps ago, as told by the icount: a breakpoint on every instruction of that
+    /// address, of which one counts.
+    fn continues(&mut self) -> anyhow::Result<()> {
+        for (name, steps) in [
+            ("1 M", 1_000_000),
+            ("100 M", 100_000_000),
+            ("1 G", 1_000_000_000),
+        ] {
+            let mut times = Vec::new();
+            let runs = if steps > 10_000_000 { 5 } else { 20 };
+            for _ in 0..runs {
+                if self.end.0 <= steps + 1000 {
+                    break;
+                }
+                let target = Icount(500 + self.random.below(self.end.0 - steps - 1000));
+                self.go(target)?;
+                let pc = self.timeline.machine().cpu(CpuId(0)).pc();
+                let plan = DebugPlan {
+                    breakpoints: [GuestVirtAddr(pc)].into(),
+                    ..DebugPlan::default()
+                };
+                // The place is met again and again on the way; only the wanted step counts.
+                self.go(target.after(steps))?;
+                let mut judged = 0;
+                let (status, took) = self.timed(|timeline| {
+                    Ok(timeline.run(
+                        RunDirection::Backward,
+                        &plan,
+                        &mut |_, hit| {
+                            judged += 1;
+                            hit.icount <= target
+                        },
+                        &mut unhurried,
+                    )?)
+                })?;
+                if status.icount > target {
+                    bail!(
+                        "the way back from {} stopped at {}",
+                        target.after(steps),
+                        status.icount
+                    );
+                }
+                times.push(took);
+            }
+            if !times.is_empty() {
+                tell(&format!("reverse continue over {name}"), &mut times);
+            }
+        }
+        Ok(())
+    }
+
+    /// Who wrote last to a page's first bytes, over the whole trace.
+    fn last_write(&mut self) -> anyhow::Result<()> {
+        let threads = Threads::available();
+        let memory = self.timeline.machine().memory();
+        let base = 0x8000_0000;
+        let page = (memory.byte_len() >> 12) / 4 + 77;
+        for (name, address) in [
+            ("some page", base + page * 4096),
+            ("the kernel's page", base + 0x0020_0000),
+        ] {
+            let plan = DebugPlan {
+                watches: vec![Watch {
+                    place: WatchPlace::Physical(GuestPhysAddr(address)),
+                    byte_len: 8,
+                    kind: WatchKind::Write,
+                }],
+                ..DebugPlan::default()
+            };
+            let judge = || Box::new(|_: &Machine, _: &DebugHit| true) as Box<dyn Judge>;
+            let range = Icount(0)..self.end;
+            let (hits, took) = self.timed(|timeline| {
+                Ok(timeline.find_all(range, &plan, &judge, &threads, &mut unhurried)?)
+            })?;
+            println!(
+                "who wrote {name}: {:.2} s for {:.2} G steps, {} writes",
+                took.as_secs_f64(),
+                self.end.0 as f64 / 1e9,
+                hits.len()
+            );
+        }
+        Ok(())
+    }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+fn tell(name: &str, times: &mut [Duration]) {
+    times.sort_unstable();
+    let at = |part: usize| milliseconds(times[(times.len() - 1) * part / 100]);
+    println!("{name:28} {:9.1} {:8.1} {:8.1}", at(50), at(95), at(100));
+}
+
+/// The same positions in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, below: u64) -> u64 {
+        self.0 = (self.0)
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (u128::from(self.0) * u128::from(below.max(1)) >> 64) as u64
+    }
+}
+
+fn peak_rss_kib() -> anyhow::Result<u64> {
+    let status = fs::read_to_string("/proc/self/status")?;
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))
+        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
+        .context("the kernel does not tell the peak of the memory")
+}
