@@ -88,11 +88,11 @@ register, device or page. Exit status 0 means equal, 1 different.")]
 Examples:
   reprise index bug.rpt                    in place; at every moment one whole trace is there
   reprise index bug.rpt -o fast.rpt        leave bug.rpt as it is
-  reprise index bug.rpt --every 16777216   four times as many
+  reprise index bug.rpt --every 16777216   twice as many
   reprise index bug.rpt --max-mib 64       no larger than that; keyframes get rarer
 
 The trace is replayed once. Keyframes that it has are replaced; what was recorded stays as it is. A keyframe every
-67,108,864 steps means that a seek executes at most so many, some 200 ms. A trace for a link is better without:
+33,554,432 steps means that a seek executes at most so many, some 0.15 s. A trace for a link is better without:
 `reprise index bug.rpt --remove` takes them out.")]
     Index(IndexArgs),
     /// Measure how fast time travel is in a trace.

@@ -6,7 +6,7 @@
 
 mod snapshot;
 
-pub use snapshot::MemorySnapshot;
+pub use snapshot::{MemorySnapshot, SharedBytes};
 
 use crate::arena::Ram;
 use crate::debug::{Watch, WatchKind, WatchPlace};

@@ -2,6 +2,8 @@
 
 use super::{GuestMemory, Page, is_zero, page_flag};
 use crate::types::PAGE_BYTES;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 /// Pages of RAM (1 MiB) that snapshots share as one when none of them changed, so that a snapshot costs what
@@ -92,24 +94,72 @@ impl MemorySnapshot {
     pub fn fresh_bytes(&self) -> u64 {
         self.fresh_bytes
     }
+}
 
-    /// Host memory in bytes of what is not in `seen`, which remembers it. Summed over snapshots with one `seen`, what
-    /// they share counts once.
+/// Host memory that a changing set of snapshots takes up: what several of them share counts once. Adding or removing one
+/// costs what it has alone.
+#[derive(Clone, Debug, Default)]
+pub struct SharedBytes {
+    /// How often each chunk and page is held, by its address in the host, which nothing but this depends on.
+    holds: BTreeMap<usize, u32>,
+    bytes: u64,
+}
+
+impl SharedBytes {
+    /// Bytes of all that were added and not removed.
     #[must_use]
-    pub fn bytes_beside(&self, seen: &mut std::collections::BTreeSet<usize>) -> u64 {
-        let mut bytes = 0;
-        for chunk in self.chunks.iter().flatten() {
-            if !seen.insert(chunk.as_ptr().addr()) {
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Adds a snapshot, which must stay alive until it is removed.
+    pub fn add(&mut self, snapshot: &MemorySnapshot) {
+        for chunk in snapshot.chunks.iter().flatten() {
+            if !self.hold(chunk.as_ptr().addr()) {
                 continue;
             }
-            bytes += size_of_val::<[Slot]>(chunk) as u64;
+            self.bytes += size_of_val::<[Slot]>(chunk) as u64;
             for page in chunk.iter().flatten() {
-                if seen.insert(Arc::as_ptr(page).addr()) {
-                    bytes += PAGE_BYTES;
+                if self.hold(Arc::as_ptr(page).addr()) {
+                    self.bytes += PAGE_BYTES;
                 }
             }
         }
-        bytes
+    }
+
+    /// Removes a snapshot that was added.
+    pub fn remove(&mut self, snapshot: &MemorySnapshot) {
+        for chunk in snapshot.chunks.iter().flatten() {
+            if !self.release(chunk.as_ptr().addr()) {
+                continue;
+            }
+            self.bytes -= size_of_val::<[Slot]>(chunk) as u64;
+            for page in chunk.iter().flatten() {
+                if self.release(Arc::as_ptr(page).addr()) {
+                    self.bytes -= PAGE_BYTES;
+                }
+            }
+        }
+    }
+
+    /// Whether nothing held it before.
+    fn hold(&mut self, address: usize) -> bool {
+        let holds = self.holds.entry(address).or_insert(0);
+        *holds += 1;
+        *holds == 1
+    }
+
+    /// Whether nothing holds it any more.
+    fn release(&mut self, address: usize) -> bool {
+        let Entry::Occupied(mut holds) = self.holds.entry(address) else {
+            return false;
+        };
+        *holds.get_mut() -= 1;
+        let is_free = *holds.get() == 0;
+        if is_free {
+            holds.remove();
+        }
+        is_free
     }
 }
 
@@ -234,7 +284,6 @@ mod tests {
     use super::*;
     use crate::arena::Arena;
     use crate::types::GuestPhysAddr;
-    use std::collections::BTreeSet;
 
     /// Two whole chunks and a short one.
     const PAGES: usize = 2 * CHUNK_PAGES + 3;
@@ -318,8 +367,18 @@ mod tests {
             .expect("within RAM");
         let second = memory.snapshot();
         assert!(second.fresh_bytes() < 2 * PAGE_BYTES);
-        let mut seen = BTreeSet::new();
-        assert!(first.bytes_beside(&mut seen) > PAGES as u64 * PAGE_BYTES);
-        assert_eq!(second.bytes_beside(&mut seen), second.fresh_bytes());
+        let mut shared = SharedBytes::default();
+        shared.add(&first);
+        let one = shared.bytes();
+        assert!(one > PAGES as u64 * PAGE_BYTES);
+        shared.add(&second);
+        assert_eq!(shared.bytes() - one, second.fresh_bytes());
+        shared.add(&first);
+        shared.remove(&first);
+        assert_eq!(shared.bytes() - one, second.fresh_bytes());
+        shared.remove(&first);
+        assert_eq!(shared.bytes(), one);
+        shared.remove(&second);
+        assert_eq!(shared.bytes(), 0);
     }
 }

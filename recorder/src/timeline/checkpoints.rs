@@ -1,8 +1,9 @@
 //! The checkpoints of a timeline, within a budget: dense near the position, sparse far from it.
 
 use reprise_core::machine::Snapshot;
+use reprise_core::memory::SharedBytes;
 use reprise_core::types::Icount;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// More checkpoints than this are not kept, whatever they cost.
 const COUNT_MAX: usize = 1024;
@@ -17,16 +18,17 @@ const OVERHEAD_BYTES: u64 = 4096;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Checkpoints {
     snapshots: BTreeMap<Icount, Snapshot>,
-    bytes: u64,
+    memory: SharedBytes,
+    /// Of what is not RAM.
+    other_bytes: u64,
     bytes_max: u64,
 }
 
 impl Checkpoints {
     pub(super) fn new(bytes_max: u64) -> Self {
         Self {
-            snapshots: BTreeMap::new(),
-            bytes: 0,
             bytes_max,
+            ..Self::default()
         }
     }
 
@@ -34,9 +36,9 @@ impl Checkpoints {
         self.snapshots.len()
     }
 
-    /// Host memory that they take up; an estimate from above.
+    /// Host memory that they take up.
     pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+        self.memory.bytes() + self.other_bytes
     }
 
     pub(super) fn contains(&self, at: Icount) -> bool {
@@ -58,39 +60,42 @@ impl Checkpoints {
     }
 
     pub(super) fn insert(&mut self, at: Icount, snapshot: Snapshot) {
-        self.bytes += snapshot.memory.fresh_bytes() + snapshot.state.len() as u64 + OVERHEAD_BYTES;
-        self.snapshots.insert(at, snapshot);
+        self.memory.add(&snapshot.memory);
+        self.other_bytes += other_bytes(&snapshot);
+        if let Some(old) = self.snapshots.insert(at, snapshot) {
+            self.forget(&old);
+        }
+    }
+
+    fn forget(&mut self, snapshot: &Snapshot) {
+        self.memory.remove(&snapshot.memory);
+        self.other_bytes -= other_bytes(snapshot);
     }
 
     /// Takes out those after a position.
     pub(super) fn split_off_after(&mut self, at: Icount) -> BTreeMap<Icount, Snapshot> {
         let later = self.snapshots.split_off(&at.after(1));
-        self.recount();
+        later.values().for_each(|snapshot| self.forget(snapshot));
         later
     }
 
     /// Puts back what [`Checkpoints::split_off_after`] has taken out.
-    pub(super) fn append(&mut self, mut later: BTreeMap<Icount, Snapshot>) {
-        self.snapshots.append(&mut later);
-        self.recount();
+    pub(super) fn append(&mut self, later: BTreeMap<Icount, Snapshot>) {
+        for (at, snapshot) in later {
+            self.insert(at, snapshot);
+        }
     }
 
     /// Drops some when they take up too much. Those stay without which somebody at `position` would have the longest
     /// way, in proportion to how far away they are; the first one always stays.
     pub(super) fn thin_out(&mut self, position: Icount) {
-        while self.bytes > self.bytes_max || self.snapshots.len() > COUNT_MAX {
-            self.recount();
-            if self.bytes <= self.bytes_max && self.snapshots.len() <= COUNT_MAX {
+        while self.bytes() > self.bytes_max || self.snapshots.len() > COUNT_MAX {
+            let Some(victim) = self.least_useful(position) else {
                 return;
+            };
+            if let Some(snapshot) = self.snapshots.remove(&victim) {
+                self.forget(&snapshot);
             }
-            // Some at a time, so that counting anew does not cost more than it saves.
-            for _ in 0..(self.snapshots.len() / 16).max(1) {
-                let Some(victim) = self.least_useful(position) else {
-                    return;
-                };
-                self.snapshots.remove(&victim);
-            }
-            self.recount();
         }
     }
 
@@ -108,17 +113,10 @@ impl Checkpoints {
         // Only the first and the last: the last one goes, and then nothing more.
         inner.or_else(|| (at.len() > 1).then(|| at[at.len() - 1]))
     }
+}
 
-    fn recount(&mut self) {
-        let mut seen = BTreeSet::new();
-        self.bytes = (self.snapshots.values())
-            .map(|snapshot| {
-                snapshot.memory.bytes_beside(&mut seen)
-                    + snapshot.state.len() as u64
-                    + OVERHEAD_BYTES
-            })
-            .sum();
-    }
+fn other_bytes(snapshot: &Snapshot) -> u64 {
+    snapshot.state.len() as u64 + OVERHEAD_BYTES
 }
 
 #[cfg(test)]
@@ -163,7 +161,6 @@ mod tests {
         let one = snapshot();
         checkpoints.insert(Icount(0), one.clone());
         checkpoints.insert(Icount(1), one);
-        checkpoints.recount();
         assert!(checkpoints.bytes() < 2 * (4096 + 2048) + 2 * 4096);
         let later = checkpoints.split_off_after(Icount(0));
         assert_eq!((checkpoints.len(), later.len()), (1, 1));
