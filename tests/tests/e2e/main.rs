@@ -6,3 +6,4 @@ mod determinism;
 mod hostile;
 mod record_replay;
 mod support;
+mod time_travel;
