@@ -137,6 +137,9 @@ pub enum TimelineError {
          used from here on: make them anew with `reprise index`"
     )]
     BadKeyframe(Icount),
+    /// The caller's control asked for it.
+    #[error("interrupted")]
+    Interrupted,
     /// What was asked for needs a diversion.
     #[error("a recording cannot be changed: begin a diversion first")]
     NotDiverted,

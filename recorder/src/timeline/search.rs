@@ -1,15 +1,18 @@
 //! Searching a stretch of a timeline: its intervals between checkpoints are independent of each other.
 
 use super::course::{Advance, Course};
-use super::{Control, MachineSource, Pass, ReplayTimeline, TimelineError};
+use super::{Control, MachineSource, Pass, ReplayTimeline, SLICE_STEPS, TimelineError};
 use reprise_core::debug::{DebugHit, DebugPlan};
 use reprise_core::machine::{Machine, Snapshot, StateHash};
 use reprise_core::types::Icount;
 use std::ops::Range;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
-/// Intervals are at least this long, so that making a machine for a job is worth it.
+/// Intervals are at least this long, so that restoring a machine for one is worth it.
 const INTERVAL_STEPS_MIN: u64 = 1 << 24;
+
+/// And at most so long: about as long as somebody waits for an interrupted search to end.
+const INTERVAL_STEPS_MAX: u64 = 1 << 27;
 
 /// Hits beyond this number are not collected: a plan that matches everywhere must not eat the memory.
 pub const HITS_MAX: usize = 1 << 20;
@@ -50,9 +53,6 @@ impl Executor for SerialExecutor {
     }
 }
 
-/// More intervals than this are not made: each holds a snapshot.
-const INTERVAL_COUNT_MAX: u64 = 64;
-
 struct Interval {
     start: Snapshot,
     to: Icount,
@@ -60,13 +60,26 @@ struct Interval {
     claim: Option<StateHash>,
 }
 
+/// What is looked for, and where.
+#[derive(Clone, Copy)]
+struct Search<'a> {
+    source: &'a dyn MachineSource,
+    course: &'a Course,
+    from: Icount,
+    plan: &'a DebugPlan,
+}
+
+/// What an interval came to.
+type Found = Result<Vec<DebugHit>, TimelineError>;
+
 impl ReplayTimeline {
     /// All hits of a plan that count in a range of steps, in order; [`HITS_MAX`] at most. The position stays.
     ///
-    /// Where the range has not been visited before, it is visited once for its checkpoints.
+    /// With an executor of more than one job at a time, intervals between checkpoints are searched side by side; where there
+    /// are neither checkpoints nor keyframes, the range is visited for them.
     ///
     /// # Errors
-    /// [`TimelineError`].
+    /// [`TimelineError`]; [`TimelineError::Interrupted`] when `control` says so.
     pub fn find_all(
         &mut self,
         range: Range<Icount>,
@@ -74,29 +87,117 @@ impl ReplayTimeline {
         judge: &(dyn Fn() -> Box<dyn Judge> + Sync),
         executor: &dyn Executor,
         control: Control<'_>,
-    ) -> Result<Vec<DebugHit>, TimelineError> {
+    ) -> Found {
         let here = self.position();
-        let to = range.end.min(self.course.end);
-        let intervals = self.intervals(range.start..to, executor.width(), control)?;
-        let source = &*self.source;
-        let course = &self.course;
-        let results: Vec<Mutex<Result<Vec<DebugHit>, TimelineError>>> = intervals
-            .iter()
+        let found = self.search(range, plan, judge, executor, control);
+        if matches!(found, Err(TimelineError::BadKeyframe(_))) {
+            self.distrust_keyframes();
+        }
+        self.seek(here, &mut super::unhurried)?;
+        found
+    }
+
+    fn search(
+        &mut self,
+        range: Range<Icount>,
+        plan: &DebugPlan,
+        judge: &(dyn Fn() -> Box<dyn Judge> + Sync),
+        executor: &dyn Executor,
+        control: Control<'_>,
+    ) -> Found {
+        let end = range.end.min(self.course.end);
+        let mut hits = Vec::new();
+        if range.start >= end {
+            return Ok(hits);
+        }
+        self.machine.set_debug_plan(None);
+        let mut start = self.start_near(range.start, 0, control)?;
+        let width = executor.width().max(1);
+        let steps = (end.0 - range.start.0) / (width as u64 * 4);
+        let steps = steps.clamp(INTERVAL_STEPS_MIN, INTERVAL_STEPS_MAX);
+        let mut machines: Vec<Option<Machine>> = (0..width).map(|_| None).collect();
+        while start.0 < end && hits.len() < HITS_MAX {
+            let mut intervals = Vec::new();
+            while start.0 < end && intervals.len() < 2 * width {
+                let at = start.0;
+                let is_last = width == 1 || end.0 - at.0 <= 2 * steps;
+                let next = match is_last {
+                    true => (end, start.1.clone()),
+                    false => self.start_near(at.after(steps), steps / 2, control)?,
+                };
+                intervals.push(Interval {
+                    start: std::mem::replace(&mut start, next).1,
+                    to: start.0,
+                    claim: self.claims.get(&start.0).copied(),
+                });
+            }
+            let search = Search {
+                source: &*self.source,
+                course: &self.course,
+                from: range.start,
+                plan,
+            };
+            let found = if width == 1 {
+                let found = intervals
+                    .iter()
+                    .map(|interval| search.interval(&mut machines[0], interval, judge(), control));
+                found.collect::<Vec<Found>>()
+            } else {
+                search.intervals(&mut machines, &intervals, judge, executor)
+            };
+            for found in found {
+                let room = HITS_MAX - hits.len();
+                hits.extend(found?.into_iter().take(room));
+            }
+            if start.0 < end && control(start.0).is_break() {
+                return Err(TimelineError::Interrupted);
+            }
+        }
+        Ok(hits)
+    }
+
+    /// A state near a position and not more than `before` steps before it: a checkpoint, a keyframe, or one made by
+    /// going there.
+    fn start_near(
+        &mut self,
+        goal: Icount,
+        before: u64,
+        control: Control<'_>,
+    ) -> Result<(Icount, Snapshot), TimelineError> {
+        self.approach(goal)?;
+        if self.position().after(before) < goal
+            && matches!(self.pass(goal, false, control)?, Pass::Interrupted)
+        {
+            return Err(TimelineError::Interrupted);
+        }
+        self.checkpoint(goal);
+        Ok((self.position(), self.machine.snapshot()))
+    }
+}
+
+impl Search<'_> {
+    /// Searches intervals, as many at a time as there are machines.
+    fn intervals(
+        self,
+        machines: &mut [Option<Machine>],
+        intervals: &[Interval],
+        judge: &(dyn Fn() -> Box<dyn Judge> + Sync),
+        executor: &dyn Executor,
+    ) -> Vec<Found> {
+        let results: Vec<Mutex<Found>> = (intervals.iter())
             .map(|_| Mutex::new(Ok(Vec::new())))
             .collect();
         let queue = Mutex::new(intervals.iter().zip(&results));
-        let jobs = (0..executor.width().max(1)).map(|_| {
+        let jobs = machines.iter_mut().map(|machine| {
             let queue = &queue;
-            let from = range.start;
             Box::new(move || {
-                let mut machine = None;
                 loop {
                     // A poisoned lock means that another job has panicked: this one ends, too.
                     let next = queue.lock().ok().and_then(|mut queue| queue.next());
                     let Some((interval, result)) = next else {
                         return;
                     };
-                    let found = search(source, course, &mut machine, interval, from, plan, judge());
+                    let found = self.interval(machine, interval, judge(), &mut super::unhurried);
                     if let Ok(mut result) = result.lock() {
                         *result = found;
                     }
@@ -104,129 +205,54 @@ impl ReplayTimeline {
             }) as Job<'_>
         });
         executor.run(jobs.collect());
+        let results = results.into_iter().map(Mutex::into_inner);
+        results
+            .map(|found| found.unwrap_or_else(PoisonError::into_inner))
+            .collect()
+    }
+
+    fn interval(
+        self,
+        machine: &mut Option<Machine>,
+        interval: &Interval,
+        mut judge: Box<dyn Judge>,
+        control: Control<'_>,
+    ) -> Found {
+        let machine = match machine {
+            Some(machine) => machine,
+            None => machine.insert(self.source.machine()?),
+        };
+        machine.restore(&interval.start)?;
+        machine.set_debug_plan(Some(self.plan.clone()));
         let mut hits = Vec::new();
-        for result in results {
-            let found = result
-                .into_inner()
-                .unwrap_or_else(|poisoned| poisoned.into_inner());
-            if matches!(found, Err(TimelineError::BadKeyframe(_))) {
-                self.distrust_keyframes();
-            }
-            let found = found?;
-            hits.extend(found.into_iter().take(HITS_MAX - hits.len()));
-        }
-        self.seek(here, control)?;
-        Ok(hits)
-    }
-
-    /// Divides a range at checkpoints, which are made where they are missing.
-    fn intervals(
-        &mut self,
-        range: Range<Icount>,
-        width: usize,
-        control: Control<'_>,
-    ) -> Result<Vec<Interval>, TimelineError> {
-        if range.start >= range.end {
-            return Ok(Vec::new());
-        }
-        let count = (width as u64 * 4).clamp(1, INTERVAL_COUNT_MAX);
-        let steps = ((range.end.0 - range.start.0) / count).max(INTERVAL_STEPS_MIN);
-        if width > 1 {
-            self.make_starts(&range, steps, control)?;
-        }
-        let first = self
-            .checkpoints
-            .at_or_before(range.start)
-            .unwrap_or_default();
-        let mut starts: Vec<Icount> = vec![first];
-        for at in self.checkpoints.positions(range.start, range.end) {
-            if at.0 >= starts[starts.len() - 1].0 + steps {
-                starts.push(at);
-            }
-        }
-        let ends = starts.iter().skip(1).copied().chain([range.end]);
-        let intervals = starts.iter().zip(ends).filter_map(|(start, to)| {
-            Some(Interval {
-                start: self.checkpoints.get(*start)?,
-                to,
-                claim: self.claims.get(&to).copied(),
-            })
-        });
-        Ok(intervals.collect())
-    }
-
-    /// Sees to it that checkpoints stand in a range, `steps` apart or closer: from keyframes, else by going there.
-    fn make_starts(
-        &mut self,
-        range: &Range<Icount>,
-        steps: u64,
-        control: Control<'_>,
-    ) -> Result<(), TimelineError> {
-        let mut at = range.start;
-        while range.end.0.saturating_sub(at.0) > 2 * steps {
-            // The last checkpoint within the next two steps' reach, else the last keyframe there, else one is made.
-            let goal = at.after(steps);
-            let last = self.checkpoints.at_or_before(goal.after(steps));
-            let held = last.filter(|last| last.0 > at.0 + steps / 2);
-            at = match held {
-                Some(held) => held,
-                None => {
-                    self.approach(goal)?;
-                    let here = self.position();
-                    if here.0 > at.0 + steps / 2 && here <= goal {
-                        self.checkpoint(goal);
-                        here
-                    } else {
-                        if matches!(self.pass(goal, false, control)?, Pass::Interrupted) {
-                            return Ok(());
-                        }
-                        self.checkpoint(goal);
-                        self.position().max(at.after(1))
-                    }
+        loop {
+            let slice = machine.icount().after(SLICE_STEPS).min(interval.to);
+            let advance = self.course.follow(machine, slice)?;
+            machine.take_outputs();
+            for hit in machine.take_hits() {
+                if hit.icount >= self.from
+                    && hit.icount < interval.to
+                    && hits.len() < HITS_MAX
+                    && judge.counts(machine, &hit)
+                {
+                    hits.push(hit);
                 }
+            }
+            if advance == Advance::Hits {
+                continue;
+            }
+            if advance == Advance::Reached && machine.icount() < interval.to {
+                if control(machine.icount()).is_break() {
+                    return Err(TimelineError::Interrupted);
+                }
+                continue;
+            }
+            let is_as_claimed = machine.icount() != interval.to
+                || (interval.claim).is_none_or(|claim| machine.state_hash() == claim);
+            return match is_as_claimed {
+                true => Ok(hits),
+                false => Err(TimelineError::BadKeyframe(interval.to)),
             };
-        }
-        Ok(())
-    }
-}
-
-fn search(
-    source: &dyn MachineSource,
-    course: &Course,
-    machine: &mut Option<Machine>,
-    interval: &Interval,
-    from: Icount,
-    plan: &DebugPlan,
-    mut judge: Box<dyn Judge>,
-) -> Result<Vec<DebugHit>, TimelineError> {
-    let machine = match machine {
-        Some(machine) => machine,
-        None => machine.insert(source.machine()?),
-    };
-    machine.restore(&interval.start)?;
-    machine.set_debug_plan(Some(plan.clone()));
-    let mut hits = Vec::new();
-    loop {
-        let advance = course.follow(machine, interval.to)?;
-        machine.take_outputs();
-        for hit in machine.take_hits() {
-            if hit.icount >= from
-                && hit.icount < interval.to
-                && hits.len() < HITS_MAX
-                && judge.counts(machine, &hit)
-            {
-                hits.push(hit);
-            }
-        }
-        if advance != Advance::Hits {
-            if machine.icount() == interval.to
-                && interval
-                    .claim
-                    .is_some_and(|claim| machine.state_hash() != claim)
-            {
-                return Err(TimelineError::BadKeyframe(interval.to));
-            }
-            return Ok(hits);
         }
     }
 }

@@ -262,6 +262,28 @@ fn a_search_in_parallel_finds_what_a_run_finds() {
 }
 
 #[test]
+fn a_search_is_interrupted() {
+    let entries = recording(b"bb");
+    let judge = || Box::new(|_: &Machine, _: &DebugHit| true) as Box<dyn Judge>;
+    for executor in [&SerialExecutor as &dyn Executor, &Threads] {
+        let mut timeline = timeline(&entries, 64 << 20);
+        let here = Icount(1000);
+        timeline.seek(here, &mut unhurried).expect("gets there");
+        let all = Icount(0)..timeline.end();
+        let mut left = 9;
+        let found = timeline.find_all(all, &plan(), &judge, executor, &mut |_| {
+            left -= 1;
+            match left {
+                0 => ControlFlow::Break(()),
+                _ => ControlFlow::Continue(()),
+            }
+        });
+        assert_eq!(found, Err(TimelineError::Interrupted));
+        assert_eq!(timeline.position(), here);
+    }
+}
+
+#[test]
 fn back_and_on_again_stops_at_the_same_place() {
     let entries = recording(b"aab");
     let mut timeline = timeline(&entries, 64 << 20);
