@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: how fast the machine is, natively and as wasm in node, what recording costs, and the ratio to
 //! QEMU where that is installed.
 //!
+//! Time travel is measured by the binary itself, on a recording of some 3.7 G steps with and without keyframes.
+//!
 //! Each program runs in the default guest. What booting and powering off cost is measured apart and subtracted, so the figures are
 //! guest instructions of the program per CPU second of the host.
 
@@ -8,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::tools::{build_reprise, build_wasm};
+use crate::tools::{build_reprise, build_wasm, run};
 use crate::{Failure, Result, cache, checkout, ci, files, guest, process};
 
 const USAGE: &str = "\
@@ -16,7 +18,8 @@ Usage: cargo xtask bench [--quick]
 
 Prints million guest instructions per CPU second for the benchmark programs of the guest: natively, while recording, and
 replayed as wasm in node; the CPU seconds from power-on to init; and, where qemu-system-riscv64 is installed, its CPU seconds for
-the same work. --quick does a tenth of the work. On a loaded machine take ratios, not absolutes.
+the same work. Then how fast time travel is, in a recording of some 3.7 G steps that is kept in the cache. --quick does a tenth of the
+work. On a loaded machine take ratios, not absolutes.
 ";
 
 /// A program of the guest with its argument, and what TinyEMU and QEMU's TCG made of its like on a machine of this
@@ -49,6 +52,9 @@ const PROGRAMS: [Program; 4] = [
         tinyemu: 114,
     },
 ];
+/// Works through memory, calls the kernel and computes, for some 3.7 G steps.
+const TRAVEL_COMMAND: &str =
+    "/bench/memory 300; /bench/syscalls 2000000; /bench/intmix 1500; /bench/memory 100";
 /// Runs of one measurement; the least CPU time counts, since noise only adds.
 const RUNS: u32 = 3;
 
@@ -165,6 +171,41 @@ impl Bench {
                 }
                 None => println!("   (no qemu-system-riscv64)"),
             }
+        }
+        self.travel(divisor)
+    }
+
+    /// How fast time travel is. The recording is kept from one bench to the next.
+    fn travel(&self, divisor: u64) -> Result<()> {
+        let guest = self.guest.file_name().unwrap_or_default();
+        let name = format!("travel-{}.rpt", guest.to_string_lossy());
+        let (plain, indexed) = (self.folder.join(&name), self.folder.join("indexed.rpt"));
+        let index = || {
+            let mut command = Command::new(&self.reprise);
+            command.arg("index").arg(&plain).arg("-o").arg(&indexed);
+            timed(&mut command)
+        };
+        // A recording of another machine version, or half of one, is made anew.
+        let (_, seconds) = if plain.is_file()
+            && let Ok(done) = index()
+        {
+            done
+        } else {
+            let mut command = Command::new(&self.reprise);
+            command.args(["record", "--seed", "1", "--clock", "1600000000", "-o"]);
+            command
+                .arg(&plain)
+                .args(["--", "/bin/sh", "-c", TRAVEL_COMMAND]);
+            timed(&mut command)?;
+            index()?
+        };
+        println!("\ntime travel; storing keyframes takes {seconds:.1} s");
+        let positions = (200 / divisor).max(20).to_string();
+        for trace in [&indexed, &plain] {
+            println!();
+            let mut command = Command::new(&self.reprise);
+            command.arg("travel-bench").arg(trace);
+            run(command.args(["--positions", &positions]))?;
         }
         Ok(())
     }

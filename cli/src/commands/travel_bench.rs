@@ -6,6 +6,7 @@ use crate::threads::Threads;
 use anyhow::{Context, bail};
 use reprise_core::debug::{DebugHit, DebugPlan, Watch, WatchKind, WatchPlace};
 use reprise_core::machine::Machine;
+use reprise_core::riscv::view::translate;
 use reprise_core::types::{CpuId, GuestPhysAddr, GuestVirtAddr, Icount};
 use reprise_recorder::timeline::{Judge, ReplayTimeline, RunDirection, TimelineOptions, unhurried};
 use std::fs;
@@ -64,18 +65,10 @@ struct Bench {
 }
 
 impl Bench {
-    fn timed<T>(
-        &mut self,
-        work: impl FnOnce(&mut ReplayTimeline) -> anyhow::Result<T>,
-    ) -> anyhow::Result<(T, Duration)> {
-        let began = Instant::now();
-        let result = work(&mut self.timeline)?;
-        Ok((result, began.elapsed()))
-    }
-
     fn go(&mut self, to: Icount) -> anyhow::Result<Duration> {
-        let (_, took) = self.timed(|timeline| Ok(timeline.seek(to, &mut unhurried)?))?;
-        Ok(took)
+        let began = Instant::now();
+        self.timeline.seek(to, &mut unhurried)?;
+        Ok(began.elapsed())
     }
 
     fn random_place(&mut self) -> Icount {
@@ -98,8 +91,9 @@ impl Bench {
             let to = self.random_place();
             self.go(to)?;
             for number in 0..4 {
-                let (_, took) =
-                    self.timed(|timeline| Ok(timeline.step(RunDirection::Backward)?))?;
+                let began = Instant::now();
+                self.timeline.step(RunDirection::Backward)?;
+                let took = began.elapsed();
                 if number == 0 {
                     firsts.push(took);
                 } else {
@@ -156,35 +150,48 @@ impl Bench {
         Ok(())
     }
 
-    /// Who wrote last to a page's first bytes, over the whole trace.
+    /// All writes to 8 bytes of RAM over the whole trace, on all processors: at the top of the stack that was in use at some
+    /// place, and where nobody writes.
     fn last_write(&mut self) -> anyhow::Result<()> {
         let threads = Threads::available();
-        let memory = self.timeline.machine().memory();
-        let base = 0x8000_0000;
-        let page = (memory.byte_len() >> 12) / 4 + 77;
-        for (name, address) in [
-            ("some page", base + page * 4096),
-            ("the kernel's page", base + 0x0020_0000),
-        ] {
+        let place = self.random_place();
+        self.go(place)?;
+        let machine = self.timeline.machine();
+        let cpu = machine.cpu(CpuId(0));
+        let stack = translate(
+            machine.memory(),
+            cpu.address_space(),
+            GuestVirtAddr(cpu.x()[2]),
+        );
+        let nowhere = GuestPhysAddr(0x8000_0000 + machine.memory().byte_len() / 4 * 3);
+        println!("\nseconds for all writes to an address");
+        for (name, address) in [("nobody's", Some(nowhere)), ("a stack's", stack)] {
+            let Some(address) = address else {
+                continue;
+            };
             let plan = DebugPlan {
                 watches: vec![Watch {
-                    place: WatchPlace::Physical(GuestPhysAddr(address)),
+                    place: WatchPlace::Physical(address),
                     byte_len: 8,
                     kind: WatchKind::Write,
                 }],
                 ..DebugPlan::default()
             };
             let judge = || Box::new(|_: &Machine, _: &DebugHit| true) as Box<dyn Judge>;
-            let range = Icount(0)..self.end;
-            let (hits, took) = self.timed(|timeline| {
-                Ok(timeline.find_all(range, &plan, &judge, &threads, &mut unhurried)?)
-            })?;
-            println!(
-                "who wrote {name}: {:.2} s for {:.2} G steps, {} writes",
-                took.as_secs_f64(),
-                self.end.0 as f64 / 1e9,
-                hits.len()
-            );
+            for (extent, steps) in [("1 G", 1_000_000_000), ("all", u64::MAX)] {
+                let range = Icount(self.end.0.saturating_sub(steps))..self.end;
+                self.go(range.start)?;
+                let began = Instant::now();
+                let found =
+                    self.timeline
+                        .find_all(range, &plan, &judge, &threads, &mut unhurried)?;
+                println!(
+                    "{:28} {:9.2}, {} writes",
+                    format!("{name}, over {extent}"),
+                    began.elapsed().as_secs_f64(),
+                    found.len()
+                );
+            }
         }
         Ok(())
     }
