@@ -9,7 +9,7 @@ use crate::timeline::{
     MachineSource, ReplayTimeline, RunDirection, TimelineError, TimelineOptions, unhurried,
 };
 use crate::trace::{Entries, header_from_config};
-use crate::verify::snapshot_difference;
+use crate::verify::{self, Against, Recording, Verdict, VerifyOptions, snapshot_difference};
 use reprise_core::event::ConsolePort;
 use reprise_core::machine::{Machine, MachineError};
 use reprise_traces::{Compression, TraceCopier};
@@ -183,6 +183,58 @@ fn a_keyframe_that_lies_is_found_out_when_the_execution_passes_it() {
     // From now on it goes without.
     timeline.seek(at, &mut unhurried).expect("gets there");
     assert_eq!(timeline.state_hash(), straight(&bytes, at).1);
+}
+
+/// The recording with a keyframe source of its own.
+struct Judged<F>(Vec<u8>, F);
+
+impl<F: Fn(&mut StoredSnapshot) + Send + Copy> Recording for Judged<F> {
+    type Error = crate::trace::ReadError;
+
+    fn machine(&self) -> Result<Machine, MachineError> {
+        Ok(echo_machine(SEED))
+    }
+
+    fn entries(&self) -> Result<verify::Entries<'_, Self::Error>, Self::Error> {
+        Ok(Box::new(Entries::new(open(&self.0))))
+    }
+
+    fn keyframes(&self) -> Box<dyn KeyframeSource + '_> {
+        let inner = TraceKeyframes::new(open(&self.0));
+        Box::new(Changed {
+            inner,
+            change: self.1,
+        })
+    }
+}
+
+#[test]
+fn verifying_compares_every_keyframe() {
+    let bytes = trace(Some(STEPS), u64::MAX);
+    let verdict = |change: fn(&mut StoredSnapshot)| {
+        let options = VerifyOptions::new(Against::Trace);
+        verify::verify(&Judged(bytes.clone(), change), &options, &mut ()).expect("is carried out")
+    };
+    let equal = verdict(|_| {});
+    assert!(
+        matches!(
+            equal,
+            Verdict::Equal {
+                keyframe_count: 3,
+                ..
+            }
+        ),
+        "{equal:?}"
+    );
+    for (change, shows) in [
+        (with_other_memory as fn(&mut StoredSnapshot), true),
+        (|stored| stored.hash.disks ^= 1, false),
+    ] {
+        let Verdict::BadKeyframe { icount, difference } = verdict(change) else {
+            panic!("is not seen");
+        };
+        assert_eq!((icount, difference.is_some()), (Icount(STEPS), shows));
+    }
 }
 
 #[test]

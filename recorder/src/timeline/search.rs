@@ -67,6 +67,8 @@ struct Search<'a> {
     course: &'a Course,
     from: Icount,
     plan: &'a DebugPlan,
+    /// Only the last hits of an interval are wanted.
+    keeps_last: bool,
 }
 
 /// What an interval came to.
@@ -89,7 +91,30 @@ impl ReplayTimeline {
         control: Control<'_>,
     ) -> Found {
         let here = self.position();
-        let found = self.search(range, plan, judge, executor, control);
+        let found = self.search_ahead(range, plan, judge, executor, control);
+        self.come_back(here, found)
+    }
+
+    /// The last hit of a plan that counts in a range of steps, with all others of the same step; none if there is
+    /// none. The position stays. Looks at the end of the range first, so that a hit near it is found soon; else as
+    /// [`ReplayTimeline::find_all`].
+    ///
+    /// # Errors
+    /// As [`ReplayTimeline::find_all`].
+    pub fn find_last(
+        &mut self,
+        range: Range<Icount>,
+        plan: &DebugPlan,
+        judge: &(dyn Fn() -> Box<dyn Judge> + Sync),
+        executor: &dyn Executor,
+        control: Control<'_>,
+    ) -> Found {
+        let here = self.position();
+        let found = self.search_back(range, plan, judge, executor, control);
+        self.come_back(here, found)
+    }
+
+    fn come_back(&mut self, here: Icount, found: Found) -> Found {
         if matches!(found, Err(TimelineError::BadKeyframe(_))) {
             self.distrust_keyframes();
         }
@@ -97,7 +122,7 @@ impl ReplayTimeline {
         found
     }
 
-    fn search(
+    fn search_ahead(
         &mut self,
         range: Range<Icount>,
         plan: &DebugPlan,
@@ -107,53 +132,107 @@ impl ReplayTimeline {
     ) -> Found {
         let end = range.end.min(self.course.end);
         let mut hits = Vec::new();
-        if range.start >= end {
-            return Ok(hits);
-        }
-        self.machine.set_debug_plan(None);
-        let mut start = self.start_near(range.start, 0, control)?;
         let width = executor.width().max(1);
-        let steps = (end.0 - range.start.0) / (width as u64 * 4);
-        let steps = steps.clamp(INTERVAL_STEPS_MIN, INTERVAL_STEPS_MAX);
         let mut machines: Vec<Option<Machine>> = (0..width).map(|_| None).collect();
-        while start.0 < end && hits.len() < HITS_MAX {
-            let mut intervals = Vec::new();
-            while start.0 < end && intervals.len() < 2 * width {
-                let at = start.0;
-                let is_last = width == 1 || end.0 - at.0 <= 2 * steps;
-                let next = match is_last {
-                    true => (end, start.1.clone()),
-                    false => self.start_near(at.after(steps), steps / 2, control)?,
-                };
-                intervals.push(Interval {
-                    start: std::mem::replace(&mut start, next).1,
-                    to: start.0,
-                    claim: self.claims.get(&start.0).copied(),
-                });
-            }
+        let steps = end.0.saturating_sub(range.start.0) / (width as u64 * 4);
+        let steps = steps.clamp(INTERVAL_STEPS_MIN, INTERVAL_STEPS_MAX);
+        let mut at = range.start;
+        while at < end && hits.len() < HITS_MAX {
+            // One machine goes on where it is; several get a round of intervals.
+            let to = match width {
+                1 => end,
+                _ => end.min(at.after(steps.saturating_mul(2 * width as u64))),
+            };
+            let intervals = self.intervals(at..to, steps, width, control)?;
             let search = Search {
                 source: &*self.source,
                 course: &self.course,
-                from: range.start,
+                from: at,
                 plan,
+                keeps_last: false,
             };
-            let found = if width == 1 {
-                let found = intervals
-                    .iter()
-                    .map(|interval| search.interval(&mut machines[0], interval, judge(), control));
-                found.collect::<Vec<Found>>()
-            } else {
-                search.intervals(&mut machines, &intervals, judge, executor)
-            };
-            for found in found {
+            for found in search.intervals(&mut machines, &intervals, judge, executor, control) {
                 let room = HITS_MAX - hits.len();
                 hits.extend(found?.into_iter().take(room));
             }
-            if start.0 < end && control(start.0).is_break() {
+            at = to;
+            if at < end && control(at).is_break() {
                 return Err(TimelineError::Interrupted);
             }
         }
         Ok(hits)
+    }
+
+    fn search_back(
+        &mut self,
+        range: Range<Icount>,
+        plan: &DebugPlan,
+        judge: &(dyn Fn() -> Box<dyn Judge> + Sync),
+        executor: &dyn Executor,
+        control: Control<'_>,
+    ) -> Found {
+        let mut to = range.end.min(self.course.end);
+        let width = executor.width().max(1);
+        let mut machines: Vec<Option<Machine>> = (0..width).map(|_| None).collect();
+        let mut steps = INTERVAL_STEPS_MIN;
+        while range.start < to {
+            let round = steps.saturating_mul(width as u64);
+            let from = Icount(to.0.saturating_sub(round)).max(range.start);
+            let intervals = self.intervals(from..to, steps, width, control)?;
+            let search = Search {
+                source: &*self.source,
+                course: &self.course,
+                from,
+                plan,
+                keeps_last: true,
+            };
+            let found = search.intervals(&mut machines, &intervals, judge, executor, control);
+            for found in found.into_iter().rev() {
+                let found = found?;
+                if !found.is_empty() {
+                    return Ok(found);
+                }
+            }
+            to = from;
+            // The way back gets longer by what was searched in vain.
+            steps = (steps * 2).min(INTERVAL_STEPS_MAX);
+            if control(to).is_break() {
+                return Err(TimelineError::Interrupted);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Divides a range into intervals of about so many steps, each with its state; without width there is one.
+    fn intervals(
+        &mut self,
+        range: Range<Icount>,
+        steps: u64,
+        width: usize,
+        control: Control<'_>,
+    ) -> Result<Vec<Interval>, TimelineError> {
+        self.machine.set_debug_plan(None);
+        let mut intervals = Vec::new();
+        let mut start = self.start_near(range.start, 0, control)?;
+        loop {
+            let left = range.end.0 - start.0.0;
+            let next = if width == 1 || left < steps + steps / 2 {
+                None
+            } else {
+                let next = self.start_near(start.0.after(steps), steps / 2, control)?;
+                Some(next).filter(|next| next.0 < range.end)
+            };
+            let to = next.as_ref().map_or(range.end, |next| next.0);
+            intervals.push(Interval {
+                start: start.1,
+                to,
+                claim: self.claims.get(&to).copied(),
+            });
+            match next {
+                Some(next) => start = next,
+                None => return Ok(intervals),
+            }
+        }
     }
 
     /// A state near a position and not more than `before` steps before it: a checkpoint, a keyframe, or one made by
@@ -176,14 +255,21 @@ impl ReplayTimeline {
 }
 
 impl Search<'_> {
-    /// Searches intervals, as many at a time as there are machines.
+    /// Searches intervals, as many at a time as there are machines; one after the other if there is one.
     fn intervals(
         self,
         machines: &mut [Option<Machine>],
         intervals: &[Interval],
         judge: &(dyn Fn() -> Box<dyn Judge> + Sync),
         executor: &dyn Executor,
+        control: Control<'_>,
     ) -> Vec<Found> {
+        if let [machine] = machines {
+            let found = intervals
+                .iter()
+                .map(|interval| self.interval(machine, interval, judge(), control));
+            return found.collect();
+        }
         let results: Vec<Mutex<Found>> = (intervals.iter())
             .map(|_| Mutex::new(Ok(Vec::new())))
             .collect();
@@ -230,13 +316,15 @@ impl Search<'_> {
             let advance = self.course.follow(machine, slice)?;
             machine.take_outputs();
             for hit in machine.take_hits() {
-                if hit.icount >= self.from
-                    && hit.icount < interval.to
-                    && hits.len() < HITS_MAX
-                    && judge.counts(machine, &hit)
-                {
-                    hits.push(hit);
+                let is_within = hit.icount >= self.from && hit.icount < interval.to;
+                if !is_within || hits.len() >= HITS_MAX || !judge.counts(machine, &hit) {
+                    continue;
                 }
+                let last: Option<&DebugHit> = hits.last();
+                if self.keeps_last && last.is_some_and(|last| last.icount < hit.icount) {
+                    hits.clear();
+                }
+                hits.push(hit);
             }
             if advance == Advance::Hits {
                 continue;

@@ -254,6 +254,19 @@ fn a_search_in_parallel_finds_what_a_run_finds() {
         assert_eq!(found, forward);
         assert_eq!(timeline.position(), here);
     }
+    for executor in [&SerialExecutor as &dyn Executor, &Threads] {
+        for (to, last) in [(forward[9].icount, 8), (all.end, forward.len() - 1)] {
+            let range = Icount(0)..to;
+            let found = timeline
+                .find_last(range, &plan, &judge, executor, &mut unhurried)
+                .expect("is searched");
+            assert_eq!(found, forward[last..=last]);
+        }
+        let none = forward[8].icount.after(1)..forward[9].icount;
+        let found = timeline.find_last(none, &plan, &judge, executor, &mut unhurried);
+        assert_eq!(found, Ok(Vec::new()));
+        assert_eq!(timeline.position(), here);
+    }
     let part = forward[3].icount..forward[9].icount;
     let found = timeline
         .find_all(part, &plan, &judge, &Threads, &mut unhurried)
@@ -271,13 +284,14 @@ fn a_search_is_interrupted() {
         timeline.seek(here, &mut unhurried).expect("gets there");
         let all = Icount(0)..timeline.end();
         let mut left = 9;
-        let found = timeline.find_all(all, &plan(), &judge, executor, &mut |_| {
+        let mut control = |_| {
             left -= 1;
             match left {
                 0 => ControlFlow::Break(()),
                 _ => ControlFlow::Continue(()),
             }
-        });
+        };
+        let found = timeline.find_all(all, &plan(), &judge, executor, &mut control);
         assert_eq!(found, Err(TimelineError::Interrupted));
         assert_eq!(timeline.position(), here);
     }

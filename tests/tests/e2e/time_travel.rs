@@ -363,6 +363,17 @@ fn check_hits(what: What, is_indexed: bool, stops_max: usize) {
                 .find_all(range, &plan, &judge, executor, &mut unhurried)
                 .unwrap();
             assert_eq!(found, forward, "{name}");
+            let found = timeline
+                .find_last(
+                    Icount(0)..Icount(last.0 + 1),
+                    &plan,
+                    &judge,
+                    executor,
+                    &mut unhurried,
+                )
+                .unwrap();
+            let lasts = forward.iter().filter(|hit| hit.icount == last);
+            assert!(found.iter().eq(lasts), "{name}");
             assert_eq!(timeline.position(), first);
         }
     }
