@@ -9,6 +9,7 @@ use crate::timeline::{KeyframeSource, StoredSnapshot};
 use reprise_core::machine::{SNAPSHOT_VERSION, Snapshot, StateHash};
 use reprise_core::memory::{MemorySnapshot, Page};
 use reprise_core::types::{GuestTime, Icount, PAGE_BYTES};
+use reprise_traces::limits::MAX_BLOB_BYTES;
 use reprise_traces::{KeyframeEntry, KeyframePage, PageRun, TraceError, TraceReader, TraceWriter};
 use std::io::{Read, Seek, Write};
 use std::sync::Arc;
@@ -19,6 +20,12 @@ pub const KEYFRAME_STEPS: u64 = 1 << 25;
 
 /// What keyframes may add to a trace, in bytes, unless told otherwise; where it is not enough they are fewer.
 pub const KEYFRAME_BYTES_MAX: u64 = 512 << 20;
+
+/// More keyframes than this are not written into a trace: a quarter of what the format takes.
+pub const KEYFRAME_COUNT_MAX: usize = 1 << 14;
+
+/// A recording in progress gets twice as rare keyframes after so many.
+const LIVE_COUNT_STEP: usize = 1 << 10;
 
 /// What stands before the machine's encoding in a keyframe's state: the snapshot version and the hash's components.
 const STATE_HEAD_BYTES: usize = 4 + 5 * 8;
@@ -31,6 +38,12 @@ pub struct KeyframeWriter {
 }
 
 impl KeyframeWriter {
+    /// Whether a snapshot can be a keyframe: what the guest wrote to its disks may be too much for one.
+    #[must_use]
+    pub fn takes(snapshot: &Snapshot) -> bool {
+        (snapshot.state.len() + STATE_HEAD_BYTES) as u64 <= MAX_BLOB_BYTES
+    }
+
     /// Adds a keyframe: the state at `icount`, which has this hash.
     ///
     /// # Errors
@@ -77,6 +90,7 @@ pub struct KeyframeLog<W> {
     /// Steps between two keyframes; 0 for none.
     steps: u64,
     due: Icount,
+    count: usize,
     bytes_max: u64,
     /// Size of the trace from which on keyframes become rarer.
     bytes_due: u64,
@@ -94,6 +108,7 @@ impl<W: Write> KeyframeLog<W> {
             keyframes: KeyframeWriter::default(),
             steps,
             due: Icount(steps),
+            count: 0,
             bytes_max,
         }
     }
@@ -126,10 +141,16 @@ impl<W: Write> EntryLog for KeyframeLog<W> {
         hash: &StateHash,
         snapshot: &Snapshot,
     ) -> Result<(), TraceError> {
+        if !KeyframeWriter::takes(snapshot) {
+            // It will not get smaller, and the recording is worth more than its keyframes.
+            self.steps = 0;
+            return Ok(());
+        }
         self.keyframes
             .push(&mut self.writer, icount, hash, snapshot)?;
+        self.count += 1;
         let bytes = self.writer.bytes_written();
-        if bytes >= self.bytes_due {
+        if bytes >= self.bytes_due || self.count.is_multiple_of(LIVE_COUNT_STEP) {
             self.steps = self.steps.saturating_mul(2);
             self.bytes_due = bytes.saturating_add(self.bytes_max);
         }

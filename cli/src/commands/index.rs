@@ -8,7 +8,7 @@ use crate::signals::StopFlag;
 use crate::trace_file::{FileReader, Replacement, TraceFile};
 use anyhow::bail;
 use reprise_core::types::Icount;
-use reprise_recorder::keyframes::{KeyframeWriter, TraceKeyframes};
+use reprise_recorder::keyframes::{KEYFRAME_COUNT_MAX, KeyframeWriter, TraceKeyframes};
 use reprise_recorder::replay::{ReplayError, ReplaySession};
 use reprise_recorder::timeline::KeyframeSource;
 use reprise_recorder::verify::Recording;
@@ -39,6 +39,12 @@ pub(crate) fn index(args: &IndexArgs) -> anyhow::Result<u8> {
         if here == next {
             let hash = session.state_hash();
             let snapshot = session.snapshot();
+            if !KeyframeWriter::takes(&snapshot) {
+                bail!(
+                    "at icount {here} the guest has written more to its disks than a keyframe takes; the trace was left \
+                     as it is"
+                );
+            }
             copy.push(here, |keyframes, writer| {
                 keyframes.push(writer, here, &hash, &snapshot)
             })?;
@@ -70,7 +76,7 @@ pub(crate) fn index(args: &IndexArgs) -> anyhow::Result<u8> {
     let summary = copy.finish()?;
     if !args.quiet {
         let sparse = if steps > args.every {
-            " (more would pass --max-mib)"
+            " (more would be too many)"
         } else {
             ""
         };
@@ -155,7 +161,7 @@ impl Copy {
         self.writer.flush_chunk()?;
         self.bytes += self.writer.bytes_written() - before;
         self.count += 1;
-        while self.bytes > self.bytes_max && self.count > 0 {
+        while self.count > KEYFRAME_COUNT_MAX || (self.bytes > self.bytes_max && self.count > 0) {
             self.thin_out()?;
         }
         Ok(())
