@@ -16,8 +16,8 @@ const NAME_BYTES_MAX: usize = 256;
 const CHAIN_MAX: usize = 32;
 /// Anonymous structures within each other.
 const NESTING_MAX: usize = 16;
-/// Members that one look-up reads.
-const MEMBERS_MAX: u32 = 100_000;
+/// Members that one look-up reads; a `task_struct` has some 250.
+const MEMBERS_MAX: u32 = 10_000;
 
 mod kind {
     pub(super) const INT: u32 = 1;
@@ -209,14 +209,15 @@ impl<'a> Btf<'a> {
     /// A member by its path, as `mm_mt` or `f_path.dentry`; anonymous structures and unions need not be named.
     pub(super) fn member(&self, structure: &str, path: &str) -> Option<Member> {
         let ids = self.by_name.get(structure.as_bytes())?;
-        ids.iter().find_map(|id| self.member_of(*id, path))
+        let mut budget = MEMBERS_MAX;
+        ids.iter()
+            .find_map(|id| self.member_of(*id, path, &mut budget))
     }
 
-    fn member_of(&self, mut id: u32, path: &str) -> Option<Member> {
+    fn member_of(&self, mut id: u32, path: &str, budget: &mut u32) -> Option<Member> {
         let mut found = Member::default();
-        let mut budget = MEMBERS_MAX;
         for name in path.split('.') {
-            let (bits, member) = self.find(id, name.as_bytes(), NESTING_MAX, &mut budget)?;
+            let (bits, member) = self.find(id, name.as_bytes(), NESTING_MAX, budget)?;
             // Bit fields are not what anything here is made of.
             found.offset = found.offset.checked_add(bits / 8)?;
             id = member;

@@ -34,6 +34,8 @@ const IMAGE_BYTES_MAX: u64 = 256 << 20;
 /// `THREAD_SIZE` where no symbol tells it, arch/riscv/include/asm/thread_info.h.
 const THREAD_BYTES: u64 = 16 << 10;
 const BANNER_BYTES_MAX: usize = 512;
+/// Places that look like a kernel, and places in it that look like type information.
+const CANDIDATES_MAX: usize = 8;
 
 /// What is known of one kernel: its symbols and its types. It does not change during an execution, and is cheap to
 /// clone.
@@ -76,10 +78,12 @@ impl Kernel {
     /// [`LinuxError`].
     pub fn find(memory: &GuestMemory) -> Result<Self, LinuxError> {
         let mut error = LinuxError::NoImage;
+        let mut candidates_left = CANDIDATES_MAX;
         for offset in (0..memory.byte_len()).step_by(LARGE_PAGE as usize) {
             let start = memory.base().0 + offset;
             let magic = memory.slice(GuestPhysAddr(start + IMAGE_MAGIC_AT), 4);
-            if magic.is_ok_and(|magic| magic == IMAGE_MAGIC) {
+            if candidates_left > 0 && magic.is_ok_and(|magic| magic == IMAGE_MAGIC) {
+                candidates_left -= 1;
                 match Facts::read(memory, start) {
                     Some(facts) => {
                         return Ok(Self {
@@ -209,7 +213,10 @@ fn types(image: &[u8], known: &KnownSymbols) -> Result<Types, String> {
     }
     let mut reason = None;
     let mut from = 0;
-    while let Some(at) = symbols::find(&image[from..], &btf::MAGIC) {
+    for _ in 0..CANDIDATES_MAX {
+        let Some(at) = symbols::find(&image[from..], &btf::MAGIC) else {
+            break;
+        };
         from += at;
         if let Some(btf) = Btf::parse(&image[from..]) {
             match Types::resolve(&btf) {

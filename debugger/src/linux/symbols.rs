@@ -22,7 +22,9 @@ const COUNT: Range<usize> = 256..1 << 20;
 /// All names together.
 const TEXT_BYTES_MAX: usize = 64 << 20;
 /// Steps of the search for the names.
-const STEPS_MAX: usize = 1 << 26;
+const STEPS_MAX: usize = 1 << 24;
+/// Places that look like a token table.
+const CANDIDATES_MAX: usize = 16;
 /// The last symbol is taken to be this long.
 const LAST_SYMBOL_BYTES: u64 = 1 << 16;
 
@@ -42,7 +44,8 @@ impl Symbols {
     /// Finds the tables in a kernel image and reads them.
     pub(super) fn find(image: &[u8]) -> Option<Self> {
         let mut from = 0;
-        while let Some(at) = find(&image[from..], DIGITS) {
+        for _ in 0..CANDIDATES_MAX {
+            let at = find(&image[from..], DIGITS)?;
             if let Some(symbols) =
                 Tokens::at_digits(image, from + at).and_then(|tokens| Self::read(image, &tokens))
             {

@@ -162,18 +162,20 @@ impl LinuxView<'_> {
     pub fn task(&self, address: TaskAddress) -> Option<Task> {
         let types = self.types()?;
         let (layout, at) = (&types.task, address.0);
-        // Any number can be asked for; a task has a stack, and is its own or another's thread.
+        // Any number can be asked for. A task is its own or another's thread, and has a stack until it has ended.
         if at == 0 || at % 8 != 0 {
             return None;
         }
-        self.pointer(at, layout.stack)?;
         self.pointer(at, layout.group_leader)?;
+        let exit_state = self.field(at, layout.exit_state)?;
+        if exit_state == 0 {
+            self.pointer(at, layout.stack)?;
+        }
         let id = |task: u64, member| {
             let id = self.field(task, member).filter(|id| *id <= TID_MAX)?;
             Some(id as u32)
         };
         let flags = self.field(at, layout.flags)?;
-        let exit_state = self.field(at, layout.exit_state)?;
         let parent = self.pointer(at, layout.real_parent);
         let mut name = [0; NAME_BYTES];
         let name_bytes = NAME_BYTES.min(layout.comm.byte_len as usize);

@@ -4,5 +4,6 @@
 
 mod determinism;
 mod hostile;
+mod linux;
 mod record_replay;
 mod support;
