@@ -40,7 +40,8 @@ const CANDIDATES_MAX: usize = 8;
 /// What is known of one kernel: its symbols and its types. It does not change during an execution, and is cheap to
 /// clone.
 ///
-/// A kernel that moves itself when it starts (CONFIG_RANDOMIZE_BASE) must be looked for after it has done so.
+/// A kernel that moves itself when it starts (CONFIG_RANDOMIZE_BASE) must be looked for when it has done so; before, its
+/// symbols are told as if it stayed.
 #[derive(Clone, Debug)]
 pub struct Kernel {
     facts: Arc<Facts>,
@@ -157,13 +158,20 @@ impl Facts {
         };
         let byte_len = byte_len.min(ram_end - physical_start);
         let bytes = memory.slice(GuestPhysAddr(physical_start), byte_len).ok()?;
-        let symbols = Symbols::find(bytes)?;
+        let mut symbols = Symbols::find(bytes)?;
         let first = (symbols.address_of("_text")).or_else(|| symbols.address_of("_stext"))?;
-        let image = ImagePlace {
+        let mut image = ImagePlace {
             virtual_start: first & !(LARGE_PAGE - 1),
             physical_start,
             byte_len,
         };
+        let types = types(bytes, &symbols);
+        if let Ok(types) = &types
+            && let Some(distance) = moved_by(bytes, &image, &symbols, types)
+        {
+            symbols.slide(distance);
+            image.virtual_start = image.virtual_start.wrapping_add(distance);
+        }
         let at = |name: &str| symbols.address_of(name);
         let size = |start: &str, end: &str| at(end)?.checked_sub(at(start)?);
         // include/asm-generic/vmlinux.lds.h, INIT_TASK_DATA; the names changed in 6.10.
@@ -197,7 +205,7 @@ impl Facts {
         };
         Some(Self {
             image,
-            types: types(bytes, &known),
+            types,
             symbols,
             thread_bytes: thread_bytes.unwrap_or(THREAD_BYTES),
             banner,
@@ -207,8 +215,9 @@ impl Facts {
 }
 
 /// Finds the first of the blobs of type information that is the kernel's.
-fn types(image: &[u8], known: &KnownSymbols) -> Result<Types, String> {
-    if known.init_task.is_none() || known.kernel_map.is_none() {
+fn types(image: &[u8], symbols: &Symbols) -> Result<Types, String> {
+    let lacks = |name| symbols.address_of(name).is_none();
+    if lacks("init_task") || lacks("kernel_map") {
         return Err("the kernel's symbols lack `init_task` or `kernel_map`; build it with CONFIG_KALLSYMS_ALL".into());
     }
     let mut reason = None;
@@ -229,6 +238,17 @@ fn types(image: &[u8], known: &KnownSymbols) -> Result<Types, String> {
     Err(reason.unwrap_or_else(|| {
         "the kernel has no type information; build it with CONFIG_DEBUG_INFO_BTF".into()
     }))
+}
+
+/// How far a kernel has moved itself since it was linked, where its symbols do not tell: `kernel_map.virt_addr`, which it
+/// sets first of all.
+fn moved_by(bytes: &[u8], image: &ImagePlace, symbols: &Symbols, types: &Types) -> Option<u64> {
+    let map = (symbols.address_of("kernel_map")?).checked_sub(image.virtual_start)?;
+    let at = usize::try_from(map.checked_add(types.kernel_map.virt_addr.offset)?).ok()?;
+    let start = bytes.get(at..)?.first_chunk::<8>()?;
+    let start = u64::from_le_bytes(*start);
+    let is_address = start >> 63 != 0 && start % LARGE_PAGE == 0;
+    (is_address && start != image.virtual_start).then(|| start.wrapping_sub(image.virtual_start))
 }
 
 /// Where the entry code has saved everything: behind its last `csrw sscratch, zero`, by which it says that the kernel is

@@ -87,6 +87,7 @@ layouts! {
     KernelMapLayout = "kernel_mapping" {
         page_offset: "page_offset",
         va_pa_offset: "va_pa_offset",
+        virt_addr: "virt_addr",
     }
     /// include/linux/mm_types.h
     MmLayout = "mm_struct" {
@@ -129,7 +130,7 @@ layouts! {
         slots: "slots",
     }
     /// include/linux/mm_types.h
-    PageLayout = "page" {
+    FolioLayout = "folio" {
         flags: "flags",
         index: "index",
     }
@@ -248,7 +249,7 @@ pub(super) struct Types {
     pub(super) maple_range: MapleRangeLayout,
     pub(super) maple_arange: MapleArangeLayout,
     pub(super) xa_node: XaNodeLayout,
-    pub(super) page: PageLayout,
+    pub(super) folio: FolioLayout,
     pub(super) address_space: AddressSpaceLayout,
     pub(super) file: FileLayout,
     pub(super) path: PathLayout,
@@ -285,7 +286,7 @@ impl Types {
             maple_range: MapleRangeLayout::resolve(btf)?,
             maple_arange: MapleArangeLayout::resolve(btf)?,
             xa_node: XaNodeLayout::resolve(btf)?,
-            page: PageLayout::resolve(btf)?,
+            folio: FolioLayout::resolve(btf)?,
             address_space: AddressSpaceLayout::resolve(btf)?,
             file: FileLayout::resolve(btf)?,
             path: PathLayout::resolve(btf)?,

@@ -19,12 +19,12 @@ impl LinuxView<'_> {
     pub(super) fn cached_page(&self, mapping: u64, index: u64) -> Option<GuestPhysAddr> {
         let types = self.types()?;
         let folio = self.xarray_entry(types, mapping, index)?;
-        let flags = self.field(folio, types.page.flags)?;
+        let flags = self.field(folio, types.folio.flags)?;
         if flags >> types.page_uptodate & 1 == 0 {
             return None;
         }
         // One entry may stand for many pages, whose descriptions follow each other.
-        let first = self.field(folio, types.page.index)?;
+        let first = self.field(folio, types.folio.index)?;
         let number = index.checked_sub(first).filter(|n| *n < FOLIO_PAGES_MAX)?;
         self.page_address(folio.wrapping_add(number * types.page_bytes))
     }

@@ -1,14 +1,15 @@
 //! The kernel's symbols, from the tables that it keeps for itself (Linux, kernel/kallsyms.c and scripts/kallsyms.c).
 //!
-//! The tables lie next to each other in read-only data, each aligned to 8 bytes, but nothing says where. They are told
-//! by their shape: the token table holds the ten digits one after the other, and everything else is checked against it.
+//! The tables lie next to each other in read-only data, but nothing says where. They are told by their shape: the token
+//! table holds the ten digits one after the other, and everything else is checked against it.
 //!
 //! | kernel | order |
 //! | --- | --- |
 //! | 6.1 to 6.3 | addresses, count, names, markers, (6.2: sequence numbers,) tokens, token index |
 //! | since 6.4 | count, names, markers, tokens, token index, addresses, sequence numbers |
 //!
-//! Addresses are 32-bit offsets followed by their base, or, in kernels before 6.11 that choose so, 64-bit addresses.
+//! Addresses are 32-bit offsets followed by their base, or, in kernels before 6.11 that choose so, 64-bit addresses. Each
+//! table is aligned to 8 bytes. In 7.2 it is 4, and an offset is the distance from where it stands itself.
 
 use std::ops::Range;
 
@@ -25,6 +26,11 @@ const TEXT_BYTES_MAX: usize = 64 << 20;
 const STEPS_MAX: usize = 1 << 24;
 /// Places that look like a token table.
 const CANDIDATES_MAX: usize = 16;
+/// Alignments of the tables.
+const ALIGNMENTS: [usize; 2] = [8, 4];
+/// Where a kernel is linked to lie (`KERNEL_LINK_ADDR`, arch/riscv/include/asm/pgtable.h), for distances that
+/// tell nothing of it.
+const LINK_ADDRESS: u64 = 0xffff_ffff_8000_0000;
 /// The last symbol is taken to be this long.
 const LAST_SYMBOL_BYTES: u64 = 1 << 16;
 
@@ -46,10 +52,13 @@ impl Symbols {
         let mut from = 0;
         for _ in 0..CANDIDATES_MAX {
             let at = find(&image[from..], DIGITS)?;
-            if let Some(symbols) =
-                Tokens::at_digits(image, from + at).and_then(|tokens| Self::read(image, &tokens))
-            {
-                return Some(symbols);
+            // Where the index lies may fit both.
+            let symbols = ALIGNMENTS.iter().find_map(|alignment| {
+                let tokens = Tokens::at_digits(image, from + at, *alignment)?;
+                Self::read(image, &tokens)
+            });
+            if symbols.is_some() {
+                return symbols;
             }
             from += at + 1;
         }
@@ -57,13 +66,13 @@ impl Symbols {
     }
 
     fn read(image: &[u8], tokens: &Tokens<'_>) -> Option<Self> {
-        let names = Names::before(image, tokens.start)?;
-        let addresses = addresses_after(image, tokens.end, names.count)
+        let names = Names::before(image, tokens)?;
+        let addresses = addresses_after(image, tokens, names.count)
             .or_else(|| addresses_before(image, names.at, names.count))?;
         let mut text = String::new();
         let mut starts = Vec::with_capacity(names.count + 1);
         let mut name = Vec::new();
-        let mut at = names.at + 8;
+        let mut at = names.at + tokens.alignment;
         for _ in 0..names.count {
             let (start, end) = name_at(image, at)?;
             name.clear();
@@ -100,6 +109,14 @@ impl Symbols {
 
     fn name(&self, index: usize) -> &str {
         &self.text[self.starts[index] as usize..self.starts[index + 1] as usize]
+    }
+
+    /// Moves all of them, when the kernel lies elsewhere than where it was linked to.
+    pub(super) fn slide(&mut self, distance: u64) {
+        for address in &mut self.addresses {
+            *address = address.wrapping_add(distance);
+        }
+        self.addresses.sort_unstable();
     }
 
     /// Address of a symbol; of several with one name the lowest.
@@ -160,11 +177,13 @@ struct Tokens<'a> {
     start: usize,
     /// Where the token index ends.
     end: usize,
+    /// To how many bytes the tables are aligned.
+    alignment: usize,
 }
 
 impl<'a> Tokens<'a> {
     /// The tables, if what was found at `digits` are the tokens from `0` to `9`.
-    fn at_digits(image: &'a [u8], digits: usize) -> Option<Self> {
+    fn at_digits(image: &'a [u8], digits: usize, alignment: usize) -> Option<Self> {
         // Nothing tells where the table begins, but it can be followed to its end, and there the index begins.
         let mut offsets = Vec::with_capacity(TOKENS);
         let mut at = digits;
@@ -173,7 +192,7 @@ impl<'a> Tokens<'a> {
             let word = image.get(at..image.len().min(at + NAME_BYTES_MAX))?;
             at += word.iter().position(|byte| *byte == 0)? + 1;
         }
-        let index = at.next_multiple_of(8);
+        let index = at.next_multiple_of(alignment);
         let entry = |token: usize| {
             let bytes = image.get(index + 2 * token..index + 2 * token + 2)?;
             Some(usize::from(u16::from_le_bytes(bytes.try_into().ok()?)))
@@ -194,13 +213,14 @@ impl<'a> Tokens<'a> {
             words: words.collect::<Option<_>>()?,
             start,
             end: index + 2 * TOKENS,
+            alignment,
         })
     }
 }
 
 /// Where the compressed names are.
 struct Names {
-    /// Where their count stands; they begin 8 bytes on.
+    /// Where their count stands; they begin an alignment further on.
     at: usize,
     count: usize,
 }
@@ -220,30 +240,32 @@ fn name_at(image: &[u8], at: usize) -> Option<(usize, usize)> {
 impl Names {
     /// Looks for the names, backwards from the token table: a count, so many names, and the markers that say where
     /// every 256th of them begins.
-    fn before(image: &[u8], end: usize) -> Option<Self> {
+    fn before(image: &[u8], tokens: &Tokens<'_>) -> Option<Self> {
+        let (end, alignment) = (tokens.start, tokens.alignment);
         let mut steps = STEPS_MAX;
-        let mut at = (end & !7).checked_sub(8)?;
+        let mut at = (end & !(alignment - 1)).checked_sub(alignment)?;
         loop {
             let count = u32_at(image, at)? as usize;
             let is_likely = COUNT.contains(&count)
-                && u32_at(image, at + 4) == Some(0)
+                && (alignment == 4 || u32_at(image, at + 4) == Some(0))
                 && 2 * count <= end - at
-                && Self::has_markers(image, at + 8, count, end, &mut steps)?;
+                && Self::has_markers(image, at, count, tokens, &mut steps)?;
             if is_likely {
                 return Some(Self { at, count });
             }
-            at = at.checked_sub(8)?;
+            at = at.checked_sub(alignment)?;
         }
     }
 
     /// `None` when the search has taken too long.
     fn has_markers(
         image: &[u8],
-        start: usize,
+        at: usize,
         count: usize,
-        end: usize,
+        tokens: &Tokens<'_>,
         steps: &mut usize,
     ) -> Option<bool> {
+        let start = at + tokens.alignment;
         let mut markers = Vec::new();
         let mut at = start;
         for number in 0..count {
@@ -252,11 +274,11 @@ impl Names {
                 markers.push((at - start) as u32);
             }
             match name_at(image, at) {
-                Some((_, next)) if next <= end => at = next,
+                Some((_, next)) if next <= tokens.start => at = next,
                 _ => return Some(false),
             }
         }
-        let table = at.next_multiple_of(8);
+        let table = at.next_multiple_of(tokens.alignment);
         Some((markers.iter().enumerate()).all(|(n, m)| u32_at(image, table + 4 * n) == Some(*m)))
     }
 }
@@ -272,8 +294,18 @@ fn relative(image: &[u8], offsets: usize, count: usize) -> Option<Vec<u64>> {
     addresses.is_sorted().then_some(addresses)
 }
 
-fn addresses_after(image: &[u8], end: usize, count: usize) -> Option<Vec<u64>> {
-    relative(image, end.next_multiple_of(8), count)
+fn addresses_after(image: &[u8], tokens: &Tokens<'_>, count: usize) -> Option<Vec<u64>> {
+    let start = tokens.end.next_multiple_of(tokens.alignment);
+    relative(image, start, count).or_else(|| {
+        let address = |number| {
+            let at = start + 4 * number;
+            let place = (at as i64).checked_add((u32_at(image, at)? as i32).into())?;
+            let is_inside = (0..1 << 31).contains(&place);
+            is_inside.then(|| LINK_ADDRESS + place as u64)
+        };
+        let addresses: Vec<u64> = (0..count).map(address).collect::<Option<_>>()?;
+        addresses.is_sorted().then_some(addresses)
+    })
 }
 
 fn addresses_before(image: &[u8], end: usize, count: usize) -> Option<Vec<u64>> {

@@ -7,6 +7,8 @@ const BASE: u64 = 0xffff_ffff_8000_0000;
 enum Order {
     /// As since 6.4.
     AddressesLast,
+    /// As in 7.2.
+    DistancesLast,
     /// As up to 6.3.
     OffsetsFirst,
     /// As up to 6.3, without a base.
@@ -25,23 +27,25 @@ fn symbols() -> Vec<(u64, String)> {
     symbols
 }
 
-fn pad(bytes: &mut Vec<u8>) {
-    bytes.resize(bytes.len().next_multiple_of(8), 0);
+fn pad(bytes: &mut Vec<u8>, alignment: usize) {
+    bytes.resize(bytes.len().next_multiple_of(alignment), 0);
 }
 
 /// Tables as scripts/kallsyms.c writes them: each byte is its own token, but 0x80 is `function_`.
 fn image(order: Order) -> Vec<u8> {
     let symbols = symbols();
-    let mut image = vec![0xa5; 64];
+    let alignment = if order == Order::DistancesLast { 4 } else { 8 };
+    // An odd number of words, so that an alignment of 8 would not do where it is 4.
+    let mut image = vec![0xa5; 72 - alignment];
     let offsets = |to: &mut Vec<u8>| {
         for (address, _) in &symbols {
             to.extend_from_slice(&((address - BASE) as u32).to_le_bytes());
         }
-        pad(to);
+        pad(to, 8);
         to.extend_from_slice(&BASE.to_le_bytes());
     };
     match order {
-        Order::AddressesLast => {}
+        Order::AddressesLast | Order::DistancesLast => {}
         Order::OffsetsFirst => offsets(&mut image),
         Order::AddressesFirst => {
             for (address, _) in &symbols {
@@ -49,7 +53,7 @@ fn image(order: Order) -> Vec<u8> {
             }
         }
     }
-    image.extend_from_slice(&(symbols.len() as u64).to_le_bytes());
+    image.extend_from_slice(&(symbols.len() as u64).to_le_bytes()[..alignment]);
     let names_at = image.len();
     let mut markers = Vec::new();
     for (number, (_, name)) in symbols.iter().enumerate() {
@@ -66,15 +70,15 @@ fn image(order: Order) -> Vec<u8> {
         }
         image.extend(tokens);
     }
-    pad(&mut image);
+    pad(&mut image, alignment);
     for marker in markers {
         image.extend_from_slice(&marker.to_le_bytes());
     }
-    pad(&mut image);
-    if order != Order::AddressesLast {
+    pad(&mut image, alignment);
+    if matches!(order, Order::OffsetsFirst | Order::AddressesFirst) {
         // 6.2 had the sequence numbers here.
         image.extend(vec![7; 3 * symbols.len()]);
-        pad(&mut image);
+        pad(&mut image, alignment);
     }
     let mut index = Vec::new();
     let start = image.len();
@@ -87,10 +91,17 @@ fn image(order: Order) -> Vec<u8> {
         }
         image.push(0);
     }
-    pad(&mut image);
+    pad(&mut image, alignment);
     image.extend(index);
-    if order == Order::AddressesLast {
-        offsets(&mut image);
+    match order {
+        Order::AddressesLast => offsets(&mut image),
+        Order::DistancesLast => {
+            for (address, _) in &symbols {
+                let distance = (address - BASE) as i32 - image.len() as i32;
+                image.extend_from_slice(&distance.to_le_bytes());
+            }
+        }
+        Order::OffsetsFirst | Order::AddressesFirst => {}
     }
     image.extend([0xa5; 64]);
     image
@@ -100,6 +111,7 @@ fn image(order: Order) -> Vec<u8> {
 fn tables_of_all_orders_are_read() {
     for order in [
         Order::AddressesLast,
+        Order::DistancesLast,
         Order::OffsetsFirst,
         Order::AddressesFirst,
     ] {
@@ -142,13 +154,18 @@ fn symbols_are_told_by_name_and_by_address() {
 
 #[test]
 fn cut_or_damaged_tables_do_no_harm() {
-    let whole = image(Order::AddressesLast);
+    for order in [Order::AddressesLast, Order::DistancesLast] {
+        damage(&image(order));
+    }
+}
+
+fn damage(whole: &[u8]) {
     for length in (0..whole.len()).step_by(37) {
         let _ = Symbols::find(&whole[..length]);
     }
     let mut state = 0x2545_f491_4f6c_dd1du64;
     for _ in 0..300 {
-        let mut damaged = whole.clone();
+        let mut damaged = whole.to_vec();
         for _ in 0..3 {
             state ^= state << 13;
             state ^= state >> 7;

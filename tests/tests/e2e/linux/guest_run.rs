@@ -2,7 +2,7 @@
 
 use super::super::support::guest;
 use reprise_core::debug::{DebugPlan, HitKind, UserExit};
-use reprise_core::event::{InputEvent, Start};
+use reprise_core::event::{InputEvent, Start, StartFile};
 use reprise_core::machine::{Machine, MachineConfig, MachineImages, RunExit};
 use reprise_core::output::OutputKind;
 use reprise_core::types::{CpuId, Icount};
@@ -31,6 +31,11 @@ pub(super) struct GuestRun {
 impl GuestRun {
     /// A machine at power-on that will run a shell script.
     pub(super) fn of_script(script: &str) -> Self {
+        Self::with_program(script, Vec::new())
+    }
+
+    /// The same, with a program that the script can run as `/program`.
+    pub(super) fn with_program(script: &str, program: Vec<u8>) -> Self {
         let [kernel, initrd] = images();
         let config = MachineConfig {
             ram_bytes: 64 << 20,
@@ -49,6 +54,11 @@ impl GuestRun {
             command: ["/bin/sh", "-c", script]
                 .map(|word| word.as_bytes().to_vec())
                 .into(),
+            files: vec![StartFile {
+                path: b"/program".to_vec(),
+                mode: 0o755,
+                bytes: program,
+            }],
             clock_unix_nanoseconds: 1_700_000_000_000_000_000,
             seed: [9; 32],
             ..Start::default()

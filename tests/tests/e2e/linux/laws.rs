@@ -87,7 +87,7 @@ impl Watch {
                 "at {at}: {registers:x?} instead of {expected:x?}"
             );
         }
-        if at.0 % 1024 == 0 {
+        if at.0.is_multiple_of(1024) {
             for (address, expected) in &self.interrupted {
                 let task = view.task(*address).expect("it is interrupted");
                 if let Some(registers) = view.user_registers(&task) {

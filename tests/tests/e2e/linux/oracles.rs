@@ -1,8 +1,11 @@
 //! The guest prints what it knows of itself; the debugger must have seen the same from outside.
 
 use super::guest_run::{CPU, GuestRun, SLEEPS, WRITES, images};
+use reprise_core::riscv::isa::Op;
 use reprise_core::types::GuestVirtAddr;
 use reprise_debugger::linux::{LinuxView, Mapping, Task};
+use reprise_tests::elf::{self, Permission, Segment};
+use reprise_tests::encode;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The lines that a script printed between two lines.
@@ -99,6 +102,117 @@ fn mappings_of_many_kinds_are_those_of_proc_maps() {
     );
     let printed = run.finish();
     assert_eq!(between(&printed, "begin", "end"), expected, "{printed}");
+}
+
+/// A program that maps five hundred pages, no two alike that touch each other, and prints `/proc/self/maps`.
+fn program_with_many_mappings() -> Vec<u8> {
+    const CODE: u64 = 0x1_0000;
+    const DATA: u32 = 0x2_0000;
+    let [zero, s0, s1, a0, a1, a2, a3, a4, a5, a7] = [0, 8, 9, 10, 11, 12, 13, 14, 15, 17];
+    let set = |register, value| encode::i(Op::Addi, register, zero, value);
+    let copy = |to, from| encode::i(Op::Addi, to, from, 0);
+    let address = |register, page| encode::u(Op::Lui, register, page);
+    let call = encode::i(Op::Ecall, 0, 0, 0);
+    let buffer = (DATA >> 12) + 1;
+    let code = [
+        set(s0, 500),
+        // mmap(0, 4096, PROT_READ or PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+        set(a0, 0),
+        address(a1, 1),
+        encode::i(Op::Andi, a2, s0, 1),
+        encode::r(Op::Add, a2, a2, a2),
+        encode::i(Op::Addi, a2, a2, 1),
+        set(a3, 0x22),
+        set(a4, -1),
+        set(a5, 0),
+        set(a7, 222),
+        call,
+        encode::i(Op::Addi, s0, s0, -1),
+        encode::b(Op::Bne, s0, zero, -11 * 4),
+        // openat(AT_FDCWD, ...)
+        set(a0, -100),
+        address(a1, DATA >> 12),
+        set(a2, 0),
+        set(a7, 56),
+        call,
+        copy(s1, a0),
+        // read, then write what was read, until there is nothing
+        copy(a0, s1),
+        address(a1, buffer),
+        address(a2, 1),
+        set(a7, 63),
+        call,
+        encode::b(Op::Bge, zero, a0, 7 * 4),
+        copy(a2, a0),
+        set(a0, 1),
+        address(a1, buffer),
+        set(a7, 64),
+        call,
+        encode::j(Op::Jal, zero, -11 * 4),
+        set(a0, 0),
+        set(a7, 93),
+        call,
+    ];
+    let mut data = b"/proc/self/maps\0".to_vec();
+    data.resize(2 * 4096, 0);
+    let segment = |address, bytes, permission| Segment {
+        address,
+        bytes,
+        permission,
+    };
+    let code = code.iter().flat_map(|word| word.to_le_bytes()).collect();
+    elf::executable(
+        CODE,
+        &[
+            segment(CODE, code, Permission::Code),
+            segment(DATA.into(), data, Permission::Data),
+        ],
+    )
+}
+
+#[test]
+fn more_mappings_than_a_node_holds_are_those_of_proc_maps() {
+    let program = program_with_many_mappings();
+    let mut run = GuestRun::with_program("echo begin; /program; echo end", program);
+    let task = run.run_to_call("program", &WRITES);
+    let view = run.kernel.view(&run.machine);
+    let mappings = view.mappings(&task);
+    let expected: Vec<String> = mappings.iter().map(maps_line).collect();
+    // Nobody has touched them: they read as zeros.
+    for mapping in mappings.iter().filter(|mapping| mapping.file.is_none()) {
+        let mut byte = [1];
+        let read = view.read_task_memory(&task, GuestVirtAddr(mapping.end.0 - 1), &mut byte);
+        let is_plain = mapping.label.is_none();
+        assert!(!is_plain || (read, byte) == (1, [0]), "{mapping:?}");
+    }
+    let printed = run.finish();
+    assert_eq!(between(&printed, "begin", "end"), expected, "{printed}");
+    assert!(expected.len() > 500, "{} mappings", expected.len());
+}
+
+#[test]
+fn a_process_with_another_root_sees_paths_from_there() {
+    let script = "mkdir -p /tmp/jail/bin; cp /bin/busybox /tmp/jail/bin; ln -s bin/busybox /tmp/jail/sleep; \
+        chroot /tmp/jail /sleep 9";
+    let mut run = GuestRun::of_script(script);
+    let task = run.run_to_call("sleep", &SLEEPS);
+    let view = run.kernel.view(&run.machine);
+    assert_eq!(
+        view.executable(&task).as_deref(),
+        Some(&b"/bin/busybox"[..])
+    );
+    let file = view.executable_file(&task).expect("it is executed");
+    let found = ["/sleep", "/bin/../../bin/busybox"];
+    for path in found {
+        assert_eq!(
+            view.find_file_of(&task, path.as_bytes()),
+            Some(file),
+            "{path}"
+        );
+    }
+    assert_eq!(view.find_file(b"/tmp/jail/bin/busybox"), Some(file));
+    assert_ne!(view.find_file(b"/bin/busybox"), Some(file));
+    assert_eq!(view.find_file(b"/sleep"), None);
 }
 
 #[test]
@@ -253,6 +367,7 @@ fn tasks_are_those_of_proc() {
 #[test]
 fn files_are_those_of_the_initial_file_system() {
     let script = "mkdir -p /tmp/a/b; echo inside > /tmp/a/b/c; ln -s ../a/b/c /tmp/a/link; ln -s /tmp/a /run/far; \
+        dots=./././././././././././././././././././; ln -s $dots$dots$dots$dots$dots./b/c /tmp/a/long; \
         dd if=/dev/zero of=/tmp/hole bs=1 count=1 seek=99999 2>/dev/null; sleep 1";
     let mut run = GuestRun::of_script(script);
     run.run_to_call("sleep", &SLEEPS);
@@ -283,6 +398,7 @@ fn files_are_those_of_the_initial_file_system() {
     for path in [
         "/tmp/a/b/c",
         "/tmp/a/link",
+        "/tmp/a/long",
         "/run/far/link",
         "//run/./far/../a/b/../../../tmp/a/b/c",
         "/../../tmp/a/b/c",
