@@ -16,6 +16,8 @@ const NAME_BYTES_MAX: usize = 256;
 const CHAIN_MAX: usize = 32;
 /// Anonymous structures within each other.
 const NESTING_MAX: usize = 16;
+/// Types of one name that are looked at.
+const NAMESAKES_MAX: usize = 16;
 /// Members that one look-up reads; a `task_struct` has some 250.
 const MEMBERS_MAX: u32 = 10_000;
 
@@ -109,7 +111,10 @@ impl<'a> Btf<'a> {
             ) {
                 let name = btf.name(record.name);
                 if !name.is_empty() {
-                    btf.by_name.entry(name).or_default().push(id);
+                    let namesakes = btf.by_name.entry(name).or_default();
+                    if namesakes.len() < NAMESAKES_MAX {
+                        namesakes.push(id);
+                    }
                 }
             }
             at = record.rest.checked_add(btf.rest_bytes(&record)?)?;

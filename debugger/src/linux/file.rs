@@ -1,12 +1,14 @@
 //! Open files, and what is in files.
 
-use super::path::PathPlace;
+use super::path::{NAMES_BYTES_MAX, PathPlace};
 use super::task::Task;
 use super::view::LinuxView;
 use reprise_core::types::PAGE_BYTES;
 
 /// Descriptors of one process; `sysctl_nr_open` allows as many.
 const DESCRIPTORS_MAX: u64 = 1 << 20;
+/// What is returned of one process at most.
+const OPEN_FILES_MAX: usize = 1 << 16;
 /// `O_CLOEXEC`, include/uapi/asm-generic/fcntl.h.
 const CLOSE_ON_EXEC: u32 = 0o2_000_000;
 const INIT_TID: u32 = 1;
@@ -50,10 +52,13 @@ impl LinuxView<'_> {
     /// The open files of a process, by descriptor.
     #[must_use]
     pub fn open_files(&self, task: &Task) -> Vec<OpenFile> {
-        self.try_open_files(task).unwrap_or_default()
+        let mut files = Vec::new();
+        // Where the table cannot be read any further, it has ended.
+        let _ = self.collect_open_files(task, &mut files);
+        files
     }
 
-    fn try_open_files(&self, task: &Task) -> Option<Vec<OpenFile>> {
+    fn collect_open_files(&self, task: &Task, to: &mut Vec<OpenFile>) -> Option<()> {
         let types = self.types()?;
         let files = self.pointer(task.address.0, types.task.files)?;
         let table = self.pointer(files, types.files.table)?;
@@ -61,29 +66,44 @@ impl LinuxView<'_> {
         let slots = self.pointer(table, types.fd_table.files)?;
         let close_on_exec = self.pointer(table, types.fd_table.close_on_exec)?;
         let root = self.root_of(task.address);
-        let mut found = Vec::new();
+        let mut name_bytes = 0;
         for fd in 0..count {
-            // Where the table cannot be read, it has ended.
             let file = self.memory.u64(slots.wrapping_add(8 * fd))?;
             if file == 0 {
                 continue;
             }
             let byte = (self.memory).number(close_on_exec.wrapping_add(fd / 8), 1)?;
-            let flags = self.field(file, types.file.flags)? as u32;
-            found.extend((|| {
-                Some(OpenFile {
-                    fd: fd as u32,
-                    path: self.path_name(self.file_place(file)?, root)?,
-                    position: self.field(file, types.file.position)?,
-                    flags: if byte >> (fd % 8) & 1 != 0 {
-                        flags | CLOSE_ON_EXEC
-                    } else {
-                        flags & !CLOSE_ON_EXEC
-                    },
-                })
-            })());
+            let is_closed_on_exec = byte >> (fd % 8) & 1 != 0;
+            if let Some(file) = self.open_file(fd as u32, file, is_closed_on_exec, root) {
+                name_bytes += file.path.len();
+                to.push(file);
+            }
+            if to.len() >= OPEN_FILES_MAX || name_bytes > NAMES_BYTES_MAX {
+                break;
+            }
         }
-        Some(found)
+        Some(())
+    }
+
+    fn open_file(
+        &self,
+        fd: u32,
+        file: u64,
+        is_closed_on_exec: bool,
+        root: Option<PathPlace>,
+    ) -> Option<OpenFile> {
+        let types = self.types()?;
+        let flags = self.field(file, types.file.flags)? as u32;
+        Some(OpenFile {
+            fd,
+            path: self.path_name(self.file_place(file)?, root)?,
+            position: self.field(file, types.file.position)?,
+            flags: if is_closed_on_exec {
+                flags | CLOSE_ON_EXEC
+            } else {
+                flags & !CLOSE_ON_EXEC
+            },
+        })
     }
 
     /// A file by its absolute path, as init sees it. Only what the kernel has in memory can be found: all of a file

@@ -14,8 +14,8 @@ const INTERNAL: u64 = 2;
 const RESERVED_END: u64 = 4096;
 /// Ten slots to a node hold all of a 57-bit space of pages within far fewer levels.
 const DEPTH_MAX: u32 = 16;
-/// Nodes that one walk reads; each holds at least three of what `vm.max_map_count` limits to 65530 by default.
-const NODES_MAX: u32 = 1 << 18;
+/// Nodes that one walk reads; each holds some of the mappings, which `vm.max_map_count` limits to 65530 by default.
+const NODES_MAX: u32 = 1 << 15;
 
 /// `enum maple_type`.
 mod node_type {

@@ -2,14 +2,14 @@
 
 use super::layout::Types;
 use super::maple::MapleWalk;
-use super::path::PathPlace;
+use super::path::{NAMES_BYTES_MAX, PathPlace};
 use super::task::Task;
 use super::view::LinuxView;
 use reprise_core::types::{GuestVirtAddr, PAGE_BYTES};
 use std::ops::ControlFlow;
 
 /// What is returned of one process at most.
-const MAPPINGS_MAX: usize = 1 << 17;
+const MAPPINGS_MAX: usize = 1 << 16;
 const LABEL_BYTES_MAX: usize = 256;
 
 /// `VM_READ` and the others, include/linux/mm.h.
@@ -83,13 +83,15 @@ impl LinuxView<'_> {
             return Vec::new();
         };
         let root = self.root_of(task.address);
-        let mut mappings: Vec<Mapping> = Vec::new();
+        let (mut mappings, mut name_bytes) = (Vec::<Mapping>::new(), 0);
         self.visit_vmas(mm, 0, &mut |vma| {
             // In the middle of a change two may overlap; the first is then as good as the other.
             if (mappings.last()).is_none_or(|last| last.end.0 <= vma.start) {
-                mappings.push(self.mapping(types, mm, &vma, root));
+                let mapping = self.mapping(types, mm, &vma, root);
+                name_bytes += mapping.file.as_ref().map_or(0, |file| file.path.len());
+                mappings.push(mapping);
             }
-            if mappings.len() < MAPPINGS_MAX {
+            if mappings.len() < MAPPINGS_MAX && name_bytes < NAMES_BYTES_MAX {
                 ControlFlow::Continue(())
             } else {
                 ControlFlow::Break(())

@@ -8,10 +8,10 @@ use reprise_core::types::GuestVirtAddr;
 const NAME_BYTES_MAX: u64 = 255;
 /// Components of a path, and mounts on the way.
 const STEPS_MAX: usize = 4096;
-/// Entries of a directory that a look-up passes.
-const ENTRIES_MAX: usize = 1 << 17;
-/// Mounts below a mount that a look-up passes.
-const MOUNTS_MAX: usize = 1 << 12;
+/// Entries of directories and mounts that a walk passes.
+const ENTRIES_MAX: u32 = 1 << 18;
+/// Names of all files of a process together; what goes beyond is left out.
+pub(super) const NAMES_BYTES_MAX: usize = 16 << 20;
 /// Mounts on top of each other at one place.
 const STACKED_MAX: usize = 64;
 /// `MAXSYMLINKS`, include/linux/namei.h.
@@ -156,42 +156,44 @@ impl LinuxView<'_> {
         let types = self.types()?;
         // What is still to be walked, the next component last.
         let mut rest = components(path);
-        let (mut at, mut links) = (self.enter_mounts(root), 0);
+        let (mut links, mut budget) = (0, ENTRIES_MAX);
+        let mut at = self.enter_mounts(root, &mut budget)?;
         for _ in 0..STEPS_MAX {
             let Some(name) = rest.pop() else {
                 return Some(at);
             };
             if name == b".." {
-                at = self.above(at, root)?;
+                at = self.above(at, root, &mut budget)?;
                 continue;
             }
-            let child = self.child(at.dentry, &name)?;
+            let child = self.child(at.dentry, &name, &mut budget)?;
             let inode = self.pointer(child, types.dentry.inode)?;
             if self.field(inode, types.inode.mode)? & MODE_TYPE == MODE_LINK {
                 links += 1;
                 let target = self.link_target(inode).filter(|_| links <= LINKS_MAX)?;
                 if target.first() == Some(&b'/') {
-                    at = self.enter_mounts(root);
+                    at = self.enter_mounts(root, &mut budget)?;
                 }
                 rest.extend(components(&target));
             } else {
                 at.dentry = child;
-                at = self.enter_mounts(at);
+                at = self.enter_mounts(at, &mut budget)?;
             }
         }
         None
     }
 
     /// The directory above a place; above the root is the root.
-    fn above(&self, mut at: PathPlace, root: PathPlace) -> Option<PathPlace> {
+    fn above(&self, mut at: PathPlace, root: PathPlace, budget: &mut u32) -> Option<PathPlace> {
         let types = self.types()?;
+        let entered_root = self.enter_mounts(root, budget)?;
         for _ in 0..STACKED_MAX {
-            if at == root || at == self.enter_mounts(root) {
+            if at == root || at == entered_root {
                 return Some(at);
             }
             if at.dentry != self.pointer(at.mount, types.mount.root)? {
                 at.dentry = self.pointer(at.dentry, types.dentry.parent)?;
-                return Some(self.enter_mounts(at));
+                return self.enter_mounts(at, budget);
             }
             let mount = self.pointer(at.mount, types.mount.parent)?;
             if mount == at.mount {
@@ -206,36 +208,34 @@ impl LinuxView<'_> {
     }
 
     /// The root of what is mounted at a place, and of what is mounted on that.
-    fn enter_mounts(&self, mut at: PathPlace) -> PathPlace {
+    fn enter_mounts(&self, mut at: PathPlace, budget: &mut u32) -> Option<PathPlace> {
         for _ in 0..STACKED_MAX {
-            match self.mounted_at(at) {
+            match self.mounted_at(at, budget)? {
                 Some(inner) => at = inner,
-                None => break,
+                None => return Some(at),
             }
-        }
-        at
-    }
-
-    fn mounted_at(&self, at: PathPlace) -> Option<PathPlace> {
-        let layout = &self.types()?.mount;
-        let head = at.mount.wrapping_add(layout.children.offset);
-        let mut link = self.memory.u64(head)?;
-        for _ in 0..MOUNTS_MAX {
-            if link == head {
-                return None;
-            }
-            let mount = link.wrapping_sub(layout.child.offset);
-            if self.pointer(mount, layout.mountpoint)? == at.dentry {
-                let dentry = self.pointer(mount, layout.root)?;
-                return Some(PathPlace { mount, dentry });
-            }
-            link = self.memory.u64(link)?;
         }
         None
     }
 
+    fn mounted_at(&self, at: PathPlace, budget: &mut u32) -> Option<Option<PathPlace>> {
+        let layout = &self.types()?.mount;
+        let head = at.mount.wrapping_add(layout.children.offset);
+        let mut link = self.memory.u64(head)?;
+        while link != head {
+            *budget = budget.checked_sub(1)?;
+            let mount = link.wrapping_sub(layout.child.offset);
+            if self.pointer(mount, layout.mountpoint)? == at.dentry {
+                let dentry = self.pointer(mount, layout.root)?;
+                return Some(Some(PathPlace { mount, dentry }));
+            }
+            link = self.memory.u64(link)?;
+        }
+        Some(None)
+    }
+
     /// The entry of a directory with a name, if it names a file.
-    fn child(&self, directory: u64, name: &[u8]) -> Option<u64> {
+    fn child(&self, directory: u64, name: &[u8], budget: &mut u32) -> Option<u64> {
         let layout = &self.types()?.dentry;
         // An hlist ends with a null pointer, the older list where it began.
         let (head, link) = match (layout.children, layout.sibling) {
@@ -244,10 +244,8 @@ impl LinuxView<'_> {
         };
         let head = directory.wrapping_add(head.offset);
         let mut at = self.memory.u64(head)?;
-        for _ in 0..ENTRIES_MAX {
-            if at == 0 || at == head {
-                return None;
-            }
+        while at != 0 && at != head {
+            *budget = budget.checked_sub(1)?;
             let dentry = at.wrapping_sub(link.offset);
             let is_named = self.field(dentry, layout.name_len)? == name.len() as u64
                 && self.name(dentry)? == name;

@@ -137,9 +137,16 @@ impl LinuxView<'_> {
             if let Some(signal) = self.pointer(leader, types.task.signal) {
                 let head = signal.wrapping_add(types.signal.thread_head.offset);
                 let mut at = self.memory.u64(head).unwrap_or(head);
+                let mut is_leader_met = false;
                 while at != head {
                     let thread = at.wrapping_sub(types.task.thread_node.offset);
-                    if thread != leader && !add(thread) {
+                    // The leader is on both lists. A list that comes back to anybody is broken.
+                    let is_new = if thread == leader {
+                        !std::mem::replace(&mut is_leader_met, true)
+                    } else {
+                        add(thread)
+                    };
+                    if !is_new {
                         break;
                     }
                     at = self.memory.u64(at).unwrap_or(head);

@@ -1,7 +1,7 @@
 //! What must hold at every position, whatever the guest does.
 
 use super::guest_run::{CPU, GuestRun};
-use reprise_core::debug::{DebugPlan, HitKind, UserExit};
+use reprise_core::debug::{AddressSpace, DebugPlan, HitKind, UserExit};
 use reprise_core::machine::Machine;
 use reprise_core::riscv::csr::number::SATP;
 use reprise_core::riscv::trap::Privilege;
@@ -243,14 +243,48 @@ fn look_at_everything(kernel: &Kernel, machine: &Machine) {
     }
 }
 
+/// Where kernel memory lies.
+fn physical(machine: &Machine, address: u64) -> GuestPhysAddr {
+    let satp = machine.cpu(CPU).csr(SATP).expect("a CSR");
+    let space = AddressSpace(satp & !(0xffff << 44));
+    translate(machine.memory(), space, GuestVirtAddr(address)).expect("it is mapped")
+}
+
+/// About what a `task_struct` takes up.
+const TASK_BYTES: u64 = 2432;
+
+#[test]
+fn pointers_that_lead_to_themselves_end() {
+    let mut run = GuestRun::of_script("/demos/race & sleep 1 & ls -l /proc/self");
+    run.run_to_call("ls", &[64]);
+    let snapshot = run.machine.snapshot();
+    let kernel = run.kernel.clone();
+    let tasks = kernel.view(&run.machine).tasks();
+    let is_chosen = |name: &str| ["init", "race", "ls"].contains(&name);
+    for task in tasks.iter().filter(|task| is_chosen(&task.name)) {
+        for address in (task.address.0..task.address.0 + TASK_BYTES).step_by(8) {
+            let at = physical(&run.machine, address);
+            let value = run.machine.memory().read_u64(at).expect("it is RAM");
+            if value >> 48 != 0xffff {
+                continue;
+            }
+            let wrong = value ^ address;
+            for bit in (0..64).filter(|bit| wrong >> bit & 1 != 0) {
+                let byte = GuestPhysAddr(at.0 + bit / 8);
+                (run.machine.inject_fault(byte, bit as u8 % 8)).expect("it is RAM");
+            }
+            look_at_everything(&kernel, &run.machine);
+            run.machine.restore(&snapshot).expect("its own snapshot");
+        }
+    }
+}
+
 #[test]
 fn damaged_memory_does_no_harm() {
     let mut run = GuestRun::of_script("/demos/race & sleep 1 & ls -l /proc/self");
     run.run_to_call("ls", &[64]);
     let snapshot = run.machine.snapshot();
     let kernel = run.kernel.clone();
-    let satp = run.machine.cpu(CPU).csr(SATP).expect("a CSR");
-    let space = reprise_core::debug::AddressSpace(satp & !(0xffff << 44));
     let tasks = kernel.view(&run.machine).tasks();
     let (base, byte_len) = (run.machine.memory().base(), run.machine.memory().byte_len());
     let mut state = 0x2545_f491_4f6c_dd1d;
@@ -265,8 +299,8 @@ fn damaged_memory_does_no_harm() {
                 (_, 50..) => break,
                 _ => {
                     let task = &tasks[within as usize % tasks.len()];
-                    let address = GuestVirtAddr(task.address.0 + random(&mut state) % 2432);
-                    translate(run.machine.memory(), space, address).expect("a task is mapped")
+                    let within = random(&mut state) % TASK_BYTES;
+                    physical(&run.machine, task.address.0 + within)
                 }
             };
             let bit = random(&mut state) as u8;
