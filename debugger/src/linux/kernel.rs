@@ -151,7 +151,7 @@ impl Facts {
     fn read(memory: &GuestMemory, physical_start: u64) -> Option<Self> {
         let said = memory.read_u64(GuestPhysAddr(physical_start + 16)).ok()?;
         let ram_end = memory.base().0 + memory.byte_len();
-        // Before 5.x the field could be 0; what lies behind the image does no harm.
+        // If the kernel does not say how large it is, what lies behind it does no harm.
         let byte_len = match said {
             0 => IMAGE_BYTES_MAX,
             _ => said.min(IMAGE_BYTES_MAX),

@@ -14,7 +14,8 @@
 //!
 //! # Invariants
 //! - Offsets come from the kernel's own type information. What it does not say (how a tree marks its nodes, bits
-//!   of flags) is cited beside the code, from the sources of 6.12; 6.1 is the oldest kernel that this is made for.
+//!   of flags) is cited beside the code, from the sources of 6.12. 6.1 is the oldest kernel that this is made for; Debian's
+//!   7.2, with modules, virtually mapped stacks and another memory model, has been looked at as well.
 //! - Guest memory says anything: every walk is bounded in steps and in bytes, and ends where something cannot be read.
 
 mod btf;

@@ -81,7 +81,7 @@ impl LinuxView<'_> {
     }
 
     /// SPARSEMEM_VMEMMAP: an array below the vmalloc area, arch/riscv/include/asm/pgtable.h. Its first element and which
-    /// page that describes. The default guest has no such memory model.
+    /// page that describes. The default guest has no such memory model; Debian's kernel has.
     fn vmemmap(&self, page_bytes: u64) -> Option<(u64, u64)> {
         let va_bits = match self.memory.tables?.0 >> 60 {
             8 => 39,
