@@ -4,6 +4,7 @@
 
 mod determinism;
 mod hostile;
+mod linux;
 mod record_replay;
 mod support;
 mod time_travel;
