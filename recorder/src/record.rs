@@ -75,6 +75,9 @@ pub struct RecordStatus {
     pub halted: Option<HaltReason>,
     /// The guest waits, and the driver may sleep.
     pub idle: Option<Idle>,
+    /// The script is over, and the guest has not taken its end for an end however often it was typed: nothing more will
+    /// be typed, and the recording may as well be finished.
+    pub typist_gave_up: bool,
 }
 
 /// How long a driver may sleep while the guest waits.
@@ -106,6 +109,7 @@ struct Parked {
 enum Wait {
     Jump(GuestTime),
     Type(GuestTime),
+    GiveUp,
     Sleep(Idle),
 }
 
@@ -200,6 +204,7 @@ impl<L: EntryLog> RecordSession<L> {
         let end = self.machine.icount().after(steps_max);
         let mut outputs = Vec::new();
         let mut idle = None;
+        let mut typist_gave_up = false;
         while self.machine.halted().is_none() {
             self.hash_when_due()?;
             self.keyframe_when_due()?;
@@ -228,6 +233,10 @@ impl<L: EntryLog> RecordSession<L> {
                     match self.wait() {
                         Wait::Jump(to) => self.jump(to)?,
                         Wait::Type(at) => self.type_line(at)?,
+                        Wait::GiveUp => {
+                            typist_gave_up = true;
+                            break;
+                        }
                         Wait::Sleep(until) => {
                             idle = Some(until);
                             break;
@@ -247,6 +256,7 @@ impl<L: EntryLog> RecordSession<L> {
             exit_status: self.machine.exit_status(),
             halted: self.machine.halted(),
             idle,
+            typist_gave_up,
         })
     }
 
@@ -331,7 +341,9 @@ impl<L: EntryLog> RecordSession<L> {
                 waits_forever: false,
             });
         }
-        if is_typing {
+        if is_typing && self.typist.as_ref().is_some_and(Typist::gives_up) {
+            Wait::GiveUp
+        } else if is_typing {
             Wait::Type(next)
         } else {
             Wait::Jump(next)
