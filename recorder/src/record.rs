@@ -324,7 +324,7 @@ impl<L: EntryLog> RecordSession<L> {
         let typing = self
             .typist
             .as_ref()
-            .filter(|_| self.unaccepted_byte_len() == 0)
+            .filter(|typist| self.unaccepted_byte_len() == 0 || typist.is_at_end())
             .and_then(Typist::ready_at)
             .map(|ready| ready.max(now));
         let (next, is_typing) = match (typing, deadline) {
@@ -374,10 +374,20 @@ impl<L: EntryLog> RecordSession<L> {
 
     /// Types the next line of the script at guest time `at`.
     fn type_line(&mut self, at: GuestTime) -> Result<(), RecordError<L::Error>> {
+        let is_blocked = self.unaccepted_byte_len() != 0;
         let Some(typist) = &mut self.typist else {
             return Ok(());
         };
         let bytes = typist.type_line(at);
+        if is_blocked {
+            // The guest does not even take what was typed before, so one more end would not be read either; it counts as one
+            // that met silence.
+            return if at > self.machine.time() {
+                self.jump(at)
+            } else {
+                Ok(())
+            };
+        }
         let port = self.typist_port;
         self.feed_console(port, &bytes);
         self.deliver_at(at)

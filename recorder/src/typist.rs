@@ -113,6 +113,12 @@ impl Typist {
         self.script.len()
     }
 
+    /// Whether the script is over and only its end is left to type.
+    #[must_use]
+    pub fn is_at_end(&self) -> bool {
+        self.is_closed && self.script.is_empty()
+    }
+
     /// Whether the guest has had all the Ctrl-D that it gets. What would be typed next is nothing.
     #[must_use]
     pub fn gives_up(&self) -> bool {

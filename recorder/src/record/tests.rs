@@ -1,4 +1,5 @@
 use super::*;
+use crate::entry::NullLog;
 use crate::hashing::{HASH_INTERVAL_STEPS_MAX, KEEP_DELAY};
 use crate::replay::{ReplayError, ReplaySession};
 use crate::testing::{BUSY_STEPS, echo_machine};
@@ -400,6 +401,26 @@ fn a_guest_that_takes_no_end_of_input_is_given_up() {
     replay(&entries, 21)
         .advance(Icount(u64::MAX))
         .expect("equal");
+}
+
+#[test]
+fn a_guest_that_takes_no_input_is_given_up() {
+    let options = RecordOptions {
+        // Nobody drives this console, so nothing that is typed is ever accepted.
+        typist_port: ConsolePort::Virtio,
+        ..FAST
+    };
+    let mut session = RecordSession::new(echo_machine(23), NullLog, options);
+    session.typist().push(b"hi");
+    session.typist().close();
+    while !session
+        .advance(1 << 24, Duration::ZERO)
+        .expect("runs")
+        .typist_gave_up
+    {
+        assert!(session.machine().icount().0 < 1 << 36, "it types for ever");
+    }
+    assert_eq!(session.unaccepted_byte_len(), 2);
 }
 
 #[test]
