@@ -6,6 +6,7 @@ use crate::console::Console;
 use crate::live::{self, LiveEnd, anyhow_from_record_error};
 use crate::say;
 use crate::seed::Seed;
+use crate::signals;
 use crate::start::{Plan, now_unix_nanoseconds};
 use crate::trace_file;
 use anyhow::{Context, bail};
@@ -82,10 +83,13 @@ fn record_tries(args: &RecordArgs, plan: &Plan, path: &Path, tries: u32) -> anyh
             }
         };
         let status = recorded.end.status();
-        if let Some(signal) = recorded.end.signal {
+        if let Some(signal) = recorded.end.signal() {
             remove(&attempt)?;
             if !args.guest.quiet {
-                say::line(format_args!("reprise: stopped by signal {signal}"));
+                say::line(format_args!(
+                    "reprise: stopped by {}",
+                    signals::name(signal)
+                ));
             }
             stopped = Some(status);
             break;
