@@ -29,12 +29,17 @@ struct Recorded {
 
 /// Records a live guest, once or with several seeds.
 pub(crate) fn record(args: &RecordArgs) -> anyhow::Result<u8> {
-    // Nobody types the same for every try, and Ctrl-C must end them all.
-    let plan = Plan::new(&args.guest, args.tries.is_none())?;
     let path = match &args.output {
-        Some(path) => path.clone(),
+        Some(path) => {
+            if !args.force {
+                trace_file::require_free(path)?;
+            }
+            path.clone()
+        }
         None => free_path()?,
     };
+    // Nobody types the same for every try, and Ctrl-C must end them all.
+    let plan = Plan::new(&args.guest, args.tries.is_none())?;
     match args.tries {
         Some(tries) => record_tries(args, &plan, &path, tries),
         None => record_once(args, &plan, &path),
