@@ -27,34 +27,61 @@ Examples:
   reprise verify bug.rpt --against checkpoint
   reprise help record                          more about one command
 
-Exit status: that of the guest's command for run and record; 0 from replay and verify only if the
-executions are equal; 124 when --max-icount was reached; 2 for bad usage or bad input.";
+Exit status of run and record: that of the guest's command (127: the guest has no such command); 0 when \
+Ctrl-A x stopped them, 128+N when signal N did, 124 when --max-icount was reached, 141 when nobody reads the \
+console any more, 1 when the guest ended otherwise.
+
+Exit status of replay and verify: 0 only if the executions are equal, 1 if they are not; 3 the trace breaks \
+off: everything that is left of it was replayed and agreed.
+
+Of all: 2 for bad usage or bad input, told in a line on stderr that begins with `reprise:` or `error:`; where \
+a guest's command itself exits with 2 there is none.";
+
+/// What `run` and `record` say of typing.
+macro_rules! typing {
+    () => {
+        "\
+Typing: the file of --input, or a pipe on standard input, is typed in as a person would type it: a line at \
+a time, each when the guest waits for one (it has stopped behind a prompt, or has been silent for a second of \
+its time). After the last line Ctrl-D is typed; where that line has no newline, Ctrl-D twice, and then the \
+newline if neither was answered. A guest that answers none of 60 Ctrl-D is stopped, with status 1. The guest \
+echoes what comes from --input, and not what comes from a pipe.
+
+Idle time: the guest's passes at once (--fast) while a file or pipe is typed and after its end, and takes real \
+time (--paced) at a terminal and while a pipe has no line yet."
+    };
+}
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     /// Boot the guest and run a command or a shell in it, without recording.
-    #[command(after_help = "\
+    #[command(after_help = concat!("\
 Examples:
   reprise run
   reprise run -- uname -a
   reprise run --add ./prog:/bin/prog -- /bin/prog --flag
   echo 'ls /' | reprise run
+  reprise run --input session.txt
 
-In an interactive shell: Ctrl-A x stops, Ctrl-A h helps, Ctrl-A Ctrl-A types a Ctrl-A.")]
+In an interactive shell: Ctrl-A x stops, Ctrl-A h helps, Ctrl-A Ctrl-A types a Ctrl-A.
+
+", typing!()))]
     Run(RunArgs),
     /// Boot the guest, run a command or a shell in it, and record the execution.
-    #[command(after_help = "\
+    #[command(after_help = concat!("\
 Examples:
   reprise record                               a shell; the trace goes to recording.rpt
   reprise record -o bug.rpt -- /demos/race
   reprise record --seed 7 -o seven.rpt -- /demos/race
   reprise record --tries 20 --until-fail -o bug.rpt -- /demos/race
   reprise record --input session.txt -o session.rpt
+  reprise record --embed --disk data.img -o bug.rpt -- /demos/race
+                                               replays anywhere: kernel, initrd and disk are in the trace
 
-With --input the file is typed in as a person would type it: a line at a time, each when the guest
-waits for one (it has stopped behind a prompt, or has been silent for a second of its time).
-After the last line Ctrl-D is typed. The trace is complete also when recording is stopped by Ctrl-A x,
-Ctrl-C or SIGTERM; after kill -9 it replays to about the last second.")]
+The trace is complete also when recording is stopped by Ctrl-A x, Ctrl-C or SIGTERM; after kill -9 it \
+replays to about the last second.
+
+", typing!()))]
     Record(RecordArgs),
     /// Replay a trace: print the console as it was and check every state hash.
     #[command(after_help = "\
@@ -65,13 +92,24 @@ Examples:
   reprise replay bug.rpt --images ./guest  where the kernel and initrd are
 
 The last line on stderr is `icount=N hash=H`: two replays that print the same line were the same
-execution. Exit status 0 means that every recorded hash agreed, 1 that one did not.")]
+execution.
+
+Exit status:
+  0  every recorded hash agreed, to the end or to where --to says
+  1  one did not
+  2  bad usage, or a trace or image that cannot be read
+  3  the trace breaks off: everything that is left of it was replayed and agreed")]
     Replay(ReplayArgs),
     /// Tell what a trace holds.
     #[command(after_help = "Example:\n  reprise info bug.rpt --json | jq .images")]
     Info(InfoArgs),
     /// List a trace's events, one a line.
-    #[command(after_help = "Example:\n  reprise events bug.rpt | less")]
+    #[command(after_help = "\
+Example:
+  reprise events bug.rpt | less
+
+Each line begins with the icount. A state hash is told by its components: RAM, CPUs, devices, disks and the \
+console's output.")]
     Events(InfoArgs),
     /// Check that a trace replays, or that two ways to execute it are equal at every step.
     #[command(after_help = "\
@@ -80,8 +118,15 @@ Examples:
   reprise verify bug.rpt --against checkpoint   against save and restore at intervals
   reprise verify bug.rpt --against reference    against the engine that takes no short cuts
 
-When two executions differ, the first differing step is found by bisection and named with the
-register, device or page. Exit status 0 means equal, 1 different.")]
+When two executions differ, the first differing step is found by bisection and named with the \
+register, device or page. A comparison with the checkpoint execution takes some twice as long as a replay, \
+one with the reference engine some 30 times.
+
+Exit status:
+  0  equal
+  1  different
+  2  bad usage, or a trace or image that cannot be read
+  3  the trace breaks off: everything that is left of it was executed and agreed")]
     Verify(VerifyArgs),
     /// Store keyframes in a trace, so that a debugger gets anywhere in it at once.
     #[command(after_help = "\
@@ -105,6 +150,29 @@ Examples:
   reprise bare test.elf --signature test.sig
   reprise bare kernel --disk fs.img --input commands.txt
 
+A whole program, hello.S, for RAM that begins at 0x80000000 and a 16550 UART at 0x10000000; a write to the \
+symbol `tohost` ends it, 1 as passed and (N << 1) | 1 as test N failed:
+
+  .global _start, tohost
+  _start: li   t0, 0x10000000
+          la   t1, text
+  next:   lbu  t2, 0(t1)
+          beqz t2, done
+          sb   t2, 0(t0)
+          addi t1, t1, 1
+          j    next
+  done:   li   t2, 1
+          la   t1, tohost
+          sd   t2, 0(t1)
+  wait:   j    wait
+  text:   .asciz \"hello\\n\"
+          .balign 8
+  tohost: .dword 0
+
+  riscv64-linux-gnu-gcc -nostdlib -static -Wl,-N -Wl,--build-id=none \\
+    -Wl,-Ttext=0x80000000 -o hello hello.S
+  reprise bare hello
+
 Exit status 0 means pass; else the number of the failing test is printed and the status is 1; 124
 means that --max-icount was reached.")]
     Bare(BareArgs),
@@ -122,6 +190,9 @@ pub(crate) struct RecordArgs {
     /// is taken.
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Overwrite the file that -o names if it is there.
+    #[arg(long, requires = "output")]
+    pub(crate) force: bool,
     /// Put kernel, initrd and disks into the trace, so that it replays anywhere.
     #[arg(long)]
     pub(crate) embed: bool,
@@ -129,7 +200,8 @@ pub(crate) struct RecordArgs {
     /// and the trace is much larger.
     #[arg(long)]
     pub(crate) keyframes: bool,
-    /// Record N times with as many seeds and keep the first trace whose command failed.
+    /// Record N times, with the seeds S, S+1, S+2 and so on, and keep the first trace whose command failed. S is what --seed
+    /// says, else random.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) tries: Option<u32>,
     /// Stop at the first try that fails.
@@ -150,11 +222,12 @@ pub(crate) struct GuestArgs {
     #[arg(long, value_name = "MIB", default_value_t = 256,
           value_parser = clap::value_parser!(u64).range(64..=65536))]
     pub(crate) ram: u64,
-    /// Seed of everything that looks random: a number, or 64 hexadecimal digits. Default: from
-    /// the system.
+    /// Seed of everything that looks random: a number, or 64 hexadecimal digits. The same seed, command and input are the
+    /// same execution. Default: from the system.
     #[arg(long, value_name = "N", value_parser = crate::seed::parse)]
     pub(crate) seed: Option<crate::seed::Seed>,
-    /// Wall clock that the guest starts with, in seconds since 1970. Default: now.
+    /// Wall clock that the guest starts with, in seconds since 1970. Default: now, or with --seed or --tries always
+    /// 1767225600, which is 2026-01-01 00:00:00 UTC.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=18_000_000_000))]
     pub(crate) clock: Option<u64>,
     /// Put a file or folder of this computer into the guest, and into the trace.
@@ -163,17 +236,16 @@ pub(crate) struct GuestArgs {
     /// Attach a disk image. The guest's writes stay in the machine; the file is not changed.
     #[arg(long, value_name = "FILE")]
     pub(crate) disk: Vec<PathBuf>,
-    /// Type this file into the guest.
+    /// Type this file into the guest, a line at a time.
     #[arg(long, value_name = "FILE")]
     pub(crate) input: Option<PathBuf>,
     /// Stop at this icount, with status 124.
     #[arg(long, value_name = "N")]
     pub(crate) max_icount: Option<u64>,
-    /// Let the guest's idle time take real time. Default when input comes from a terminal or a
-    /// pipe.
+    /// Let the guest's idle time take real time. Default at a terminal.
     #[arg(long, conflicts_with = "fast")]
     pub(crate) paced: bool,
-    /// Let the guest's idle time take no time. Default when input comes from a file.
+    /// Let the guest's idle time take no time. Default otherwise, except while a pipe has nothing to type.
     #[arg(long)]
     pub(crate) fast: bool,
     /// Say nothing on stderr but errors.
@@ -237,7 +309,7 @@ pub(crate) enum AgainstArg {
     Trace,
     /// An execution that is saved and restored into a fresh machine at intervals.
     Checkpoint,
-    /// An execution by the reference engine.
+    /// An execution by the reference engine; takes some 30 times as long as a replay.
     Reference,
 }
 

@@ -12,6 +12,9 @@ use std::time::Duration;
 /// Bytes written at a time; small enough that a terminal which says that it takes more does.
 const WRITE_BYTES_MAX: usize = 1024;
 
+/// Exit status when nobody reads standard output any more: that of other programs, which SIGPIPE ends.
+pub(crate) const STATUS_OUTPUT_CLOSED: u8 = 141;
+
 /// Where the guest's input comes from.
 #[derive(Debug)]
 pub(crate) enum InputSource {

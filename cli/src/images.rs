@@ -117,6 +117,15 @@ impl ImageStore for FolderStore {
     }
 }
 
+/// A file of the image's name that is not it, in one of the folders: it was changed after it was recorded.
+pub(crate) fn changed(folders: &[PathBuf], wanted: &ImageRef) -> Option<PathBuf> {
+    // The name is a stranger's; one with folders in it is no file's name.
+    let name = Path::new(&wanted.name);
+    let is_name = name.file_name() == Some(name.as_os_str());
+    (folders.iter().map(|folder| folder.join(name)))
+        .find(|path| is_name && path.is_file() && open_verified(path, wanted).is_none())
+}
+
 /// Files that may be the image: those of its size, the likely names first.
 fn candidates(folder: &Path, wanted: &ImageRef) -> Vec<PathBuf> {
     let mut paths: Vec<_> = fs::read_dir(folder)

@@ -1,6 +1,7 @@
 //! Drives a live guest: wall time, keys, signals and output.
 
-use crate::console::{Arrival, Console};
+use crate::console::{Arrival, Console, STATUS_OUTPUT_CLOSED};
+use crate::signals;
 use anyhow::anyhow;
 use reprise_core::event::ConsolePort;
 use reprise_core::machine::HaltReason;
@@ -18,13 +19,26 @@ const SCRIPT_BYTES_AHEAD_MAX: usize = 1 << 20;
 /// Keys that are read ahead of the guest; a person who pastes more waits.
 const KEY_BYTES_AHEAD_MAX: usize = 64 << 10;
 
+/// What stopped a guest that would have gone on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum StopCause {
+    /// The person, by the escape key, or by closing the terminal.
+    Person,
+    /// A signal of this number.
+    Signal(i32),
+    /// Nobody reads the console any more.
+    OutputClosed,
+    /// The guest did not take the end of what was typed for an end.
+    TypistGaveUp,
+}
+
 /// How a live session ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct LiveEnd {
     /// Why, as it is recorded.
     pub(crate) reason: EndReason,
-    /// The signal that stopped it, if one did.
-    pub(crate) signal: Option<i32>,
+    /// What stopped it, if it did not end by itself.
+    pub(crate) cause: Option<StopCause>,
     /// Where it ended.
     pub(crate) icount: Icount,
     /// Exit status of the guest's command.
@@ -32,11 +46,23 @@ pub(crate) struct LiveEnd {
 }
 
 impl LiveEnd {
+    /// The signal that stopped it, if one did.
+    pub(crate) fn signal(&self) -> Option<i32> {
+        match self.cause {
+            Some(StopCause::Signal(signal)) => Some(signal),
+            _ => None,
+        }
+    }
+
     /// The exit status of this process.
     pub(crate) fn status(&self) -> u8 {
         // The shell's convention: a command that a signal ended.
-        if let Some(signal) = self.signal {
-            return 128u8.saturating_add(u8::try_from(signal).unwrap_or(0));
+        match self.cause {
+            Some(StopCause::Signal(signal)) => {
+                return 128u8.saturating_add(u8::try_from(signal).unwrap_or(0));
+            }
+            Some(StopCause::OutputClosed) => return STATUS_OUTPUT_CLOSED,
+            Some(StopCause::Person | StopCause::TypistGaveUp) | None => {}
         }
         match (self.exit_status, self.reason) {
             // As a process's exit status: its low 8 bits.
@@ -49,9 +75,19 @@ impl LiveEnd {
 
     /// One sentence about an end that needs one.
     pub(crate) fn remark(&self) -> Option<String> {
-        let text = match (self.signal, self.reason) {
-            (Some(signal), _) => format!("stopped by signal {signal}"),
-            (_, EndReason::Stopped) => "stopped by Ctrl-A x".to_owned(),
+        let text = match (self.cause, self.reason) {
+            (Some(StopCause::Signal(signal)), _) => {
+                format!("stopped by {}", signals::name(signal))
+            }
+            (Some(StopCause::Person), _) => "stopped by Ctrl-A x".to_owned(),
+            (Some(StopCause::OutputClosed), _) => {
+                "stopped because nobody reads the console any more".to_owned()
+            }
+            (Some(StopCause::TypistGaveUp), _) => {
+                "stopped because the guest runs on after the end of its input: Ctrl-D was typed again and again without \
+                 an answer; make the input end the program, or bound it by --max-icount"
+                    .to_owned()
+            }
             (_, EndReason::LimitReached) => {
                 "the limit of --max-icount was reached before the guest was done".to_owned()
             }
@@ -78,23 +114,22 @@ where
     let began = Instant::now();
     let icount_max = icount_max.unwrap_or(u64::MAX);
     let mut timeout = Some(Duration::ZERO);
-    let mut signal = None;
+    let mut cause = None;
     let mut exit_status = None;
     let reason = loop {
         let wants_input = session.unaccepted_byte_len() < KEY_BYTES_AHEAD_MAX
             && session.typist().untyped_byte_len() < SCRIPT_BYTES_AHEAD_MAX;
-        let mut stops = false;
         for arrival in console.poll(wants_input, timeout)? {
             match arrival {
                 Arrival::Keys(bytes) => session.feed_console(ConsolePort::Virtio, &bytes),
                 Arrival::Script(bytes) => session.typist().push(&bytes),
                 Arrival::ScriptEnd => session.typist().close(),
                 Arrival::Size(size) => session.feed_size(size),
-                Arrival::Stop => stops = true,
-                Arrival::Signal(number) => signal = Some(number),
+                Arrival::Stop => cause = cause.or(Some(StopCause::Person)),
+                Arrival::Signal(number) => cause = Some(StopCause::Signal(number)),
             }
         }
-        if stops || signal.is_some() {
+        if cause.is_some() {
             break EndReason::Stopped;
         }
         let steps = STEPS_A_TURN.min(icount_max.saturating_sub(session.machine().icount().0));
@@ -103,7 +138,8 @@ where
             .map_err(anyhow_from_record_error)?;
         exit_status = status.exit_status;
         if console.write(&status.outputs).is_err() {
-            // Nobody reads the console any more; the recording ends as if its terminal had gone.
+            // The recording ends as if its terminal had gone.
+            cause = Some(StopCause::OutputClosed);
             break EndReason::Stopped;
         }
         if let Some(reason) = status.halted {
@@ -111,6 +147,10 @@ where
         }
         if status.icount.0 >= icount_max {
             break EndReason::LimitReached;
+        }
+        if status.typist_gave_up {
+            cause = Some(StopCause::TypistGaveUp);
+            break EndReason::WaitsForever;
         }
         timeout = match status.idle {
             None => Some(Duration::ZERO),
@@ -122,7 +162,7 @@ where
     };
     Ok(LiveEnd {
         reason,
-        signal,
+        cause,
         icount: session.machine().icount(),
         exit_status,
     })

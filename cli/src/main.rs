@@ -4,6 +4,7 @@
 mod args;
 mod commands;
 mod console;
+mod date;
 mod escape;
 mod guest;
 mod images;
@@ -19,13 +20,17 @@ mod trace_file;
 
 use args::{Cli, Command};
 use clap::Parser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use std::env;
+use std::io;
 use std::process::ExitCode;
 
 /// Exit status for bad usage or bad input.
 const STATUS_BAD_INPUT: u8 = 2;
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = Cli::try_parse().unwrap_or_else(|error| with_hint(error).exit());
+    let result = match cli.command {
         Command::Run(args) => commands::run::run(&args),
         Command::Record(args) => commands::record::record(&args),
         Command::Replay(args) => commands::replay::replay(&args),
@@ -38,9 +43,72 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(status) => ExitCode::from(status),
+        Err(error) if is_broken_pipe(&error) => ExitCode::from(console::STATUS_OUTPUT_CLOSED),
         Err(error) => {
-            say::line(format_args!("reprise: {error:#}"));
+            say::line(format_args!("reprise: {}", sentence(&error)));
             ExitCode::from(STATUS_BAD_INPUT)
         }
+    }
+}
+
+/// A guest's command without the `--` before it is the first mistake that people make.
+fn with_hint(mut error: clap::Error) -> clap::Error {
+    let command = env::args_os().nth(1).unwrap_or_default();
+    let command = command.to_string_lossy();
+    let unknown = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(word)) => word.clone(),
+        _ => return error,
+    };
+    if error.kind() == ErrorKind::UnknownArgument
+        && matches!(&*command, "run" | "record")
+        && !unknown.starts_with('-')
+    {
+        let hint =
+            format!("the guest's command comes after `--`: reprise {command} ... -- {unknown} ...");
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![hint.into()]),
+        );
+    }
+    error
+}
+
+/// `reprise replay FILE | head` has seen enough.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// An error and its causes, each told once: some tell their cause themselves.
+fn sentence(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = || io::Error::other("no such thing");
+        let trace = reprise_traces::TraceError::Io {
+            at_byte: 7,
+            source: cause(),
+        };
+        let told = sentence(&anyhow::Error::from(trace).context("file"));
+        assert_eq!(told.matches("no such thing").count(), 1, "{told}");
+        assert!(told.starts_with("file: the trace"), "{told}");
+        let told = sentence(&Err::<(), _>(cause()).context("file").unwrap_err());
+        assert_eq!(told, "file: no such thing");
     }
 }

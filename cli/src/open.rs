@@ -1,9 +1,9 @@
 //! From a trace file to machines that can follow it.
 
 use crate::guest;
-use crate::images::FolderStore;
+use crate::images::{self, FolderStore};
 use crate::trace_file::{FileReader, TraceFile};
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use reprise_core::image::MemoryImage;
 use reprise_core::machine::{Machine, MachineConfig, MachineError};
 use reprise_recorder::images::{ImageError, ImageRef, ImageSet, ImageStore, SharedImage};
@@ -47,7 +47,9 @@ impl OpenTrace {
         let config = config_from_header(file.header())?;
         check_ram(config.ram_bytes)?;
         let mut stores = stores(&file, image_folders)?;
-        let images = ImageSet::find(&images_from_header(file.header()), &mut stores)?;
+        let wanted = images_from_header(file.header());
+        let images = ImageSet::find(&wanted, &mut stores)
+            .map_err(|error| explained(error, &wanted, &folders(&file, image_folders)))?;
         Ok(Self {
             file,
             blueprint: Arc::new(Blueprint { config, images }),
@@ -114,6 +116,26 @@ impl std::fmt::Display for TraceFileError {
 }
 
 impl std::error::Error for TraceFileError {}
+
+/// Says so when what is missing was there once: a file of its name, with another content.
+fn explained(error: ImageError, wanted: &[ImageRef], folders: &[PathBuf]) -> anyhow::Error {
+    let ImageError::Missing { role, hash, .. } = &error else {
+        return error.into();
+    };
+    let changed = (wanted.iter())
+        .find(|image| image.role == *role && image.hash == *hash)
+        .and_then(|image| Some((image, images::changed(folders, image)?)));
+    let Some((image, path)) = changed else {
+        return error.into();
+    };
+    anyhow!(
+        "the {role} image `{}` ({hash}, {} bytes) is missing: {} has its name and another content; put the recorded one \
+         back or name its folder with --images, and record with --embed to keep images in the trace",
+        image.name,
+        image.byte_len,
+        path.display()
+    )
+}
 
 /// The places in which a trace's images are looked for, in order.
 pub(crate) fn stores(

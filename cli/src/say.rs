@@ -3,6 +3,7 @@
 use indicatif::{ProgressBar, ProgressStyle};
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::time::Duration;
 
 /// Writes one line to standard error. Without anybody who reads it, nothing is lost but the line.
 pub(crate) fn line(text: impl Display) {
@@ -21,5 +22,7 @@ pub(crate) fn progress(name: &'static str, total: u64, is_shown: bool) -> Progre
         bar.set_style(style.progress_chars("=> "));
     }
     bar.set_prefix(name);
+    // Shown from the first moment on, also where the first step of it takes long.
+    bar.enable_steady_tick(Duration::from_millis(200));
     bar
 }

@@ -23,6 +23,12 @@ pub(crate) enum Request {
     Suspend,
 }
 
+/// A signal's name, as `SIGINT`.
+pub(crate) fn name(signal: i32) -> String {
+    signal_hook::low_level::signal_name(signal)
+        .map_or_else(|| format!("signal {signal}"), str::to_owned)
+}
+
 /// Whether this process was asked to stop, for a loop that looks now and then.
 #[derive(Clone, Debug)]
 pub(crate) struct StopFlag(Arc<AtomicUsize>);

@@ -27,6 +27,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 /// so that where a thread is preempted differs between seeds by more than any critical section.
 const TIMER_JITTER_TICKS_MAX: u32 = 3000;
 
+/// Wall clock of a guest whose seed was given and whose clock was not, in seconds since 1970: 2026-01-01 00:00:00 UTC. The
+/// same seed is to be the same execution, whenever it is recorded.
+const SEEDED_CLOCK_UNIX_SECONDS: u64 = 1_767_225_600;
+
 /// Files given with --add are in memory and, in the guest, in RAM; beyond this (256 MiB a file, as
 /// in a trace) a disk is the better way.
 const ADD_FILE_BYTES_MAX: u64 = 256 << 20;
@@ -37,6 +41,7 @@ pub(crate) struct Plan {
     images: Vec<(ImageRef, SharedImage)>,
     files: Vec<StartFile>,
     script: Option<Vec<u8>>,
+    is_attended: bool,
     is_interactive: bool,
     terminal: TerminalSize,
 }
@@ -95,6 +100,7 @@ impl Plan {
             images,
             files,
             script,
+            is_attended,
             is_interactive,
             terminal: terminal.unwrap_or_default(),
         })
@@ -129,7 +135,12 @@ impl Plan {
 
     /// What init is told.
     pub(crate) fn start(&self, args: &GuestArgs, seed: Seed) -> anyhow::Result<Start> {
-        let clock_unix_nanoseconds = match args.clock {
+        // An unattended guest is one of several tries, whose seeds are told so that they can be repeated.
+        let is_seeded = args.seed.is_some() || !self.is_attended;
+        let clock = args
+            .clock
+            .or(is_seeded.then_some(SEEDED_CLOCK_UNIX_SECONDS));
+        let clock_unix_nanoseconds = match clock {
             Some(seconds) => seconds.saturating_mul(1_000_000_000),
             None => now_unix_nanoseconds()?,
         };
@@ -177,7 +188,11 @@ impl Plan {
         if args.fast || self.script.is_some() || !stdin_may_wait() {
             return Pacing::Fast;
         }
-        Pacing::Paced
+        if self.is_interactive {
+            Pacing::Paced
+        } else {
+            Pacing::AwaitingScript
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 use anyhow::{Context, bail};
 use reprise_recorder::trace::Entries;
 use reprise_traces::{
-    Completeness, Compression, Header, TraceError, TraceReader, TraceSummary, TraceWriter, compact,
+    Completeness, Compression, Header, Record, TraceError, TraceReader, TraceSummary, TraceWriter,
+    compact,
 };
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
@@ -12,6 +13,19 @@ use std::path::{Path, PathBuf};
 
 /// A trace that is being recorded: every flushed chunk is in the file.
 pub(crate) type LiveWriter = TraceWriter<File>;
+
+/// Refuses a path at which there is a file with something in it.
+pub(crate) fn require_free(path: &Path) -> anyhow::Result<()> {
+    let is_taken =
+        fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0);
+    if is_taken {
+        bail!(
+            "{} is there already: name another file with -o, or overwrite it with --force",
+            path.display()
+        );
+    }
+    Ok(())
+}
 
 /// Creates the file, with its header in it.
 pub(crate) fn create(path: &Path, header: &Header) -> anyhow::Result<LiveWriter> {
@@ -140,12 +154,23 @@ pub(crate) type FileReader = TraceReader<BufReader<File>>;
 impl TraceFile {
     /// Opens a trace.
     pub(crate) fn open(path: &Path) -> anyhow::Result<Self> {
-        let reader = open_reader(path, TraceReader::open)?;
+        let mut reader = open_reader(path, TraceReader::open)?;
+        let mut completeness = reader.completeness();
+        let mut end_icount = reader.index().last_icount;
+        if let Completeness::Truncated { last_icount, .. } = &mut completeness {
+            // Delivering an event is a step, too: a replay ends behind it.
+            let mut last = None;
+            while let Some(record) = reader.next_record()? {
+                last = Some(record);
+            }
+            end_icount += u64::from(matches!(last, Some(Record::Event(_))));
+            *last_icount = end_icount;
+        }
         Ok(Self {
             path: path.to_owned(),
             header: reader.header().clone(),
-            completeness: reader.completeness(),
-            last_icount: reader.index().last_icount,
+            completeness,
+            last_icount: end_icount,
             byte_len: fs::metadata(path)?.len(),
         })
     }
@@ -160,12 +185,12 @@ impl TraceFile {
         &self.header
     }
 
-    /// Whether the recorder lived to close the trace.
+    /// Whether the recorder lived to close the trace. Of a trace that is not whole, `last_icount` is where its replay ends.
     pub(crate) fn completeness(&self) -> Completeness {
         self.completeness
     }
 
-    /// Position of the last record.
+    /// Where a replay ends.
     pub(crate) fn last_icount(&self) -> u64 {
         self.last_icount
     }

@@ -45,6 +45,22 @@ fn the_limit_and_an_endless_wait() {
 }
 
 #[test]
+fn a_program_that_cannot_report_is_warned_of() {
+    let place = Place::new();
+    place.write("program", elf(&[LOOP], &[]));
+    let run = place
+        .run(&["bare", "program", "--max-icount", "1000"])
+        .expect_status(124);
+    assert!(
+        run.stderr
+            .lines()
+            .next()
+            .is_some_and(|line| line.contains("`tohost`")),
+        "{run:?}"
+    );
+}
+
+#[test]
 fn a_signature_is_words_of_memory() {
     let place = Place::new();
     let words = [TOHOST_IN_T1, load(1), STORE, LOOP, 0x0123_4567, 0x89ab_cdef];

@@ -81,10 +81,14 @@ fn a_killed_recording_replays_to_its_last_second() {
     child.wait().expect("it ends");
     let replayed = place
         .run(&["replay", "trace", "--images", "guest"])
-        .expect_status(0);
+        .expect_status(3);
     assert!(replayed.stderr.contains("breaks off"), "{replayed:?}");
-    assert!(replayed.stdout.starts_with(">"), "{replayed:?}");
+    // All that was seen, also what followed the last input.
+    assert_eq!(replayed.stdout, printed.text());
     replayed.position();
+    place
+        .run(&["verify", "trace", "--images", "guest"])
+        .expect_status(3);
     let events = place.run(&["events", "trace"]).expect_status(0).stdout;
     assert!(events.contains("\"first\\n\""), "{events}");
     let info = place.run(&["info", "trace"]).expect_status(0).stdout;
@@ -93,13 +97,21 @@ fn a_killed_recording_replays_to_its_last_second() {
 
 #[test]
 fn a_signal_closes_the_trace() {
-    for (number, status) in [(Signal::INT, 130), (Signal::TERM, 143), (Signal::HUP, 129)] {
+    for (number, status, name) in [
+        (Signal::INT, 130, "SIGINT"),
+        (Signal::TERM, 143, "SIGTERM"),
+        (Signal::HUP, 129, "SIGHUP"),
+    ] {
         let place = Place::new();
         let (child, mut stdin, printed) = piped(&place);
         stdin.write_all(b"first\n").expect("it reads");
         printed.wait_for("first\n>");
         signal(&child, number);
         let run = Run::of(child.wait_with_output().expect("it ends")).expect_status(status);
+        assert!(
+            run.stderr.contains(&format!("stopped by {name}")),
+            "{run:?}"
+        );
         let replayed = place
             .run(&["replay", "trace", "--images", "guest"])
             .expect_status(0);
@@ -131,10 +143,14 @@ fn a_signal_ends_all_tries() {
 #[test]
 fn nobody_reads_the_console() {
     let place = Place::new();
-    let (mut child, stdin, _) = piped(&place);
-    drop(child.stdout.take());
-    drop(stdin);
-    child.wait().expect("it ends");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = place
+        .reprise(&["record", "--image", "guest", "-o", "trace"])
+        .stdout(writer)
+        .output();
+    let run = Run::of(output.expect("it runs")).expect_status(141);
+    assert!(run.stderr.contains("nobody reads"), "{run:?}");
     place
         .run(&["replay", "trace", "--images", "guest"])
         .expect_status(0);
@@ -227,6 +243,26 @@ fn a_person_at_the_terminal() {
     assert!(info.contains("terminal 100x40"), "{info}");
     // An idle second adds a jump or none, never a record of its own.
     assert!(byte_len(&place.path("trace")) < 1000);
+}
+
+#[test]
+fn a_killed_session_at_a_terminal_replays_what_was_seen() {
+    let place = Place::new();
+    let mut terminal = Terminal::new();
+    let mut child = record_at(&terminal, &place);
+    terminal.printed.wait_for(">");
+    for (keys, shown) in [("x", "x>"), ("y", "y>")] {
+        terminal.press(keys.as_bytes());
+        terminal.printed.wait_for(shown);
+    }
+    thread::sleep(Duration::from_millis(1100));
+    let seen = terminal.printed.text();
+    child.kill().expect("it is there");
+    child.wait().expect("it ends");
+    let replayed = place
+        .run(&["replay", "trace", "--images", "guest"])
+        .expect_status(3);
+    assert_eq!(replayed.stdout, seen);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use reprise_traces::{Compression, Record, TraceReader, TraceWriter};
 use std::fs::{self, File};
 use std::io::Write;
 use std::process::Stdio;
-use support::{Place, byte_len};
+use support::{Place, Run, byte_len};
 
 #[test]
 fn a_commands_exit_status_is_the_processs() {
@@ -14,14 +14,65 @@ fn a_commands_exit_status_is_the_processs() {
     for (command, status) in [("0", 0), ("5", 5)] {
         let run = place.run(&["run", "--image", "guest", "--", command]);
         assert_eq!(run.expect_status(status).stderr, "");
-        let recorded = place
-            .record("trace", &["--", command])
-            .expect_status(status);
+        let trace = format!("trace-{status}");
+        let recorded = place.record(&trace, &["--", command]).expect_status(status);
         let replayed = place
-            .run(&["replay", "trace", "--images", "guest"])
+            .run(&["replay", &trace, "--images", "guest"])
             .expect_status(0);
         assert_eq!(recorded.position(), replayed.position());
     }
+}
+
+#[test]
+fn a_trace_is_overwritten_only_by_force() {
+    let place = Place::new();
+    place.write("trace", "a trace of great value");
+    for tries in [&[][..], &["--tries", "2"]] {
+        place
+            .record("trace", &[tries, &["--", "0"]].concat())
+            .expect_refusal("--force");
+    }
+    assert_eq!(byte_len(&place.path("trace")), 22);
+    place
+        .record("trace", &["--force", "--", "0"])
+        .expect_status(0);
+    place
+        .run(&["replay", "trace", "--images", "guest"])
+        .expect_status(0);
+    // A name that somebody has reserved holds nothing.
+    place.write("reserved", "");
+    place.record("reserved", &["--", "0"]).expect_status(0);
+}
+
+#[test]
+fn one_seed_is_one_execution_whenever_it_is_recorded() {
+    let place = Place::new();
+    let record = |trace: &str, arguments: &[&str]| {
+        let all = [&["record", "--image", "guest", "-o", trace][..], arguments];
+        let run = place.run(&all.concat());
+        let info = place.run(&["info", trace, "--json"]).expect_status(0);
+        let info: serde_json::Value = serde_json::from_str(&info.stdout).expect("JSON");
+        (run, info)
+    };
+    let (first, info) = record("first", &["--seed", "7", "--", "0"]);
+    assert_eq!(
+        info["clock_unix_nanoseconds"],
+        1_767_225_600_000_000_000_u64
+    );
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    let (second, _) = record("second", &["--seed", "7", "--", "0"]);
+    assert_eq!(first.position(), second.position());
+    let (other, _) = record("other", &["--seed", "8", "--", "0"]);
+    assert_ne!(first.position(), other.position());
+    // Without a seed it is now.
+    let (_, info) = record("now", &["--", "0"]);
+    let now = info["clock_unix_nanoseconds"].as_u64().expect("a number");
+    assert!(now > 1_767_225_600_000_000_000 + 1_000_000, "{now}");
+    // A try is repeated by its seed.
+    let (tried, info) = record("tried", &["--tries", "1", "--", "5"]);
+    let seed = info["config"]["seed"].as_str().expect("a seed");
+    let (again, _) = record("again", &["--seed", seed, "--", "5"]);
+    assert_eq!(tried.position(), again.position());
 }
 
 #[test]
@@ -77,7 +128,7 @@ fn a_pipe_is_typed() {
     let mut stdin = child.stdin.take().expect("piped");
     stdin.write_all(b"piped\n").expect("it reads");
     drop(stdin);
-    let run = support::Run::of(child.wait_with_output().expect("it ends"));
+    let run = Run::of(child.wait_with_output().expect("it ends"));
     assert_eq!(run.expect_status(0).stdout, ">piped\n>\u{4}");
 }
 
@@ -165,6 +216,11 @@ fn info_and_events() {
         text.contains("exit status 7") && text.contains("missing"),
         "{text}"
     );
+    assert!(
+        text.contains("runs           a shell with 1 file"),
+        "{text}"
+    );
+    assert!(text.contains("1970-01-01 00:16:40 UTC"), "{text}");
 
     let events = place.run(&["events", "trace", "--json"]).expect_status(0);
     let events: Vec<serde_json::Value> = events
@@ -180,6 +236,13 @@ fn info_and_events() {
     assert_eq!(last["kind"], "end");
     let text = place.run(&["events", "trace"]).expect_status(0).stdout;
     assert!(text.contains("start a shell with 1 file"), "{text}");
+    let hash = text.lines().find(|line| line.contains("hash of ram "));
+    let hash = hash.expect("a hash");
+    for component in ["cpus", "devices", "disks", "output"] {
+        assert!(hash.contains(&format!(", {component} ")), "{hash}");
+    }
+    let time = text.lines().find(|line| line.contains("guest time "));
+    assert!(time.is_some_and(|line| line.ends_with(" s")), "{text}");
     assert!(text.contains("console 1 \"hi\\n\" after"), "{text}");
 }
 
@@ -344,10 +407,97 @@ fn a_cut_trace_replays_to_where_it_is_whole() {
         place.write("cut", &bytes[..length]);
         let run = place.run(&["replay", "cut", "--images", "guest"]);
         match run.status {
-            Some(0) => assert!(run.stderr.contains("breaks off at byte"), "{run:?}"),
+            Some(3) => {
+                assert!(run.stderr.contains("breaks off at byte"), "{run:?}");
+                assert_ends_as_told(&run);
+            }
             _ => run.expect_refusal("cut"),
         }
     }
+}
+
+/// What is said before the replay is where it then ends.
+#[track_caller]
+fn assert_ends_as_told(run: &Run) {
+    let told = run.stderr.split("it replays to icount ").nth(1);
+    let told = told.and_then(|rest| rest.lines().next()).expect("told");
+    let position = run.position();
+    assert!(position.starts_with(&format!("icount={told} ")), "{run:?}");
+}
+
+#[test]
+fn a_damaged_trace_is_not_one_that_was_cut() {
+    let place = Place::new();
+    place.write("input", "hi\nq");
+    place
+        .record("trace", &["--input", "input"])
+        .expect_status(7);
+    let mut bytes = fs::read(place.path("trace")).expect("there");
+    // In the records' only chunk, which other chunks follow.
+    let at = bytes.len() - 150;
+    bytes[at] ^= 0x10;
+    place.write("damaged", &bytes);
+    for command in ["replay", "verify"] {
+        let run = place
+            .run(&[command, "damaged", "--images", "guest"])
+            .expect_status(3);
+        assert!(run.stderr.contains("is damaged at byte"), "{run:?}");
+        assert_ends_as_told(&run);
+    }
+    let info = place.run(&["info", "damaged"]).expect_status(0);
+    assert!(info.stdout.contains("is damaged at byte"), "{info:?}");
+    // Who wants no more than what is there gets it.
+    place
+        .run(&["replay", "damaged", "--images", "guest", "--to", "0"])
+        .expect_status(0);
+}
+
+#[test]
+fn nobody_reads_a_replay_to_its_end() {
+    let place = Place::new();
+    place.write("input", "hi\nyou\nq");
+    place
+        .record("trace", &["--input", "input"])
+        .expect_status(7);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = place
+        .reprise(&["replay", "trace", "--images", "guest"])
+        .stdout(writer)
+        .output()
+        .expect("it runs");
+    let run = Run::of(output).expect_status(141);
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
+fn a_guests_command_needs_two_dashes() {
+    let place = Place::new();
+    for command in ["run", "record"] {
+        let run = place.run(&[command, "/demos/hello"]).expect_status(2);
+        assert!(run.stderr.contains("-- /demos/hello"), "{run:?}");
+    }
+}
+
+#[test]
+fn a_disk_that_was_changed_is_told_from_one_that_is_missing() {
+    let place = Place::new();
+    fs::create_dir(place.path("disks")).expect("a folder");
+    place.write("disks/data", [1; 4096]);
+    place
+        .record("trace", &["--disk", "disks/data", "--", "0"])
+        .expect_status(0);
+    let replay = || place.run(&["replay", "trace", "--images", "guest", "--images", "disks"]);
+    replay().expect_status(0);
+    for changed in [vec![2; 4096], vec![1; 512]] {
+        place.write("disks/data", changed);
+        let run = replay();
+        assert!(run.stderr.contains("--embed"), "{run:?}");
+        assert!(!run.stderr.contains("build the guest"), "{run:?}");
+        run.expect_refusal("disks/data has its name and another content");
+    }
+    fs::remove_file(place.path("disks/data")).expect("there");
+    replay().expect_refusal("name the folder that holds it with --images");
 }
 
 #[test]
@@ -362,6 +512,8 @@ fn bad_input_is_one_sentence_and_status_2() {
         place.run(&[command, "empty"]).expect_refusal("empty");
         place.run(&[command, "absent"]).expect_refusal("absent");
         place.run(&[command, "guest"]).expect_refusal("guest");
+        let told = place.run(&[command, "guest"]).stderr;
+        assert_eq!(told.matches("directory").count(), 1, "{told}");
     }
     let record = |arguments: &[&str]| {
         let mut all = vec!["record", "--image", "guest", "-o", "trace"];

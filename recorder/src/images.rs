@@ -216,8 +216,14 @@ impl ImageSource for OneOf {
 #[must_use]
 pub fn missing(image: &ImageRef) -> ImageError {
     let how = if image.places.is_empty() {
-        "build the guest that made the recording, or name the folder that holds it with --images"
-            .to_owned()
+        match image.role {
+            ImageRole::Disk | ImageRole::Elf => {
+                "name the folder that holds it with --images, or record with --embed".to_owned()
+            }
+            ImageRole::Kernel | ImageRole::Initrd => {
+                "build the guest that made the recording, or name the folder that holds it with --images".to_owned()
+            }
+        }
     } else {
         format!(
             "fetch it from {} and name its folder with --images",

@@ -19,6 +19,9 @@ pub enum Pacing {
     Paced,
     /// Idle time takes no wall time: for scripts and tests.
     Fast,
+    /// Idle time takes no wall time while there is something to type or nothing more comes, and passes at the wall's pace
+    /// while more of the script is awaited: for a pipe, which may have all at once or be fed by a person.
+    AwaitingScript,
 }
 
 /// Holds guest time to the wall's pace while the guest waits.

@@ -1,7 +1,7 @@
 //! Recording: a live machine whose inputs are stamped, logged and then injected.
 
 use crate::entry::{End, EndReason, Entry, EntryLog, TimedEvent};
-use crate::hashing::HashSchedule;
+use crate::hashing::{HashSchedule, Keep, KeepSchedule};
 use crate::pace::{Pacer, Pacing};
 use crate::typist::Typist;
 use reprise_core::event::{ConsolePort, InputEvent, Start};
@@ -13,10 +13,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
-
-/// What was logged is flushed after this long, so that with a driver's own delays at most one
-/// second of a recording is lost when its process dies.
-const FLUSH_DELAY: Duration = Duration::from_millis(500);
 
 /// A timer deadline further away than this (146 years) never comes: guests write the largest
 /// number to switch a timer off.
@@ -75,6 +71,9 @@ pub struct RecordStatus {
     pub halted: Option<HaltReason>,
     /// The guest waits, and the driver may sleep.
     pub idle: Option<Idle>,
+    /// The script is over, and the guest has not taken its end for an end however often it was typed: nothing more will
+    /// be typed, and the recording may as well be finished.
+    pub typist_gave_up: bool,
 }
 
 /// How long a driver may sleep while the guest waits.
@@ -106,6 +105,7 @@ struct Parked {
 enum Wait {
     Jump(GuestTime),
     Type(GuestTime),
+    GiveUp,
     Sleep(Idle),
 }
 
@@ -123,8 +123,8 @@ pub struct RecordSession<L: EntryLog> {
     typist_port: ConsolePort,
     parked: Option<Parked>,
     hashes: HashSchedule,
+    keeping: KeepSchedule,
     wall: Duration,
-    unflushed_since: Option<Duration>,
 }
 
 impl<L: EntryLog> RecordSession<L> {
@@ -132,6 +132,7 @@ impl<L: EntryLog> RecordSession<L> {
     #[must_use]
     pub fn new(machine: Machine, log: L, options: RecordOptions) -> Self {
         let hashes = HashSchedule::new(machine.icount());
+        let keeping = KeepSchedule::new(machine.icount());
         Self {
             machine,
             log,
@@ -143,8 +144,8 @@ impl<L: EntryLog> RecordSession<L> {
             typist_port: options.typist_port,
             parked: None,
             hashes,
+            keeping,
             wall: Duration::ZERO,
-            unflushed_since: None,
         }
     }
 
@@ -197,9 +198,11 @@ impl<L: EntryLog> RecordSession<L> {
         wall: Duration,
     ) -> Result<RecordStatus, RecordError<L::Error>> {
         self.wall = wall;
+        self.keep_when_due()?;
         let end = self.machine.icount().after(steps_max);
         let mut outputs = Vec::new();
         let mut idle = None;
+        let mut typist_gave_up = false;
         while self.machine.halted().is_none() {
             self.hash_when_due()?;
             self.keyframe_when_due()?;
@@ -213,7 +216,11 @@ impl<L: EntryLog> RecordSession<L> {
                 .keyframe_due()
                 .map_or(due, |keyframe| due.min(keyframe));
             let due = due.max(self.machine.icount().after(1));
+            let before = self.machine.icount();
             let exit = self.machine.run(end.min(due));
+            if self.machine.icount() != before {
+                self.keeping.ran(self.wall, before);
+            }
             self.take_outputs(&mut outputs);
             match exit {
                 RunExit::Limit => self.parked = None,
@@ -228,6 +235,10 @@ impl<L: EntryLog> RecordSession<L> {
                     match self.wait() {
                         Wait::Jump(to) => self.jump(to)?,
                         Wait::Type(at) => self.type_line(at)?,
+                        Wait::GiveUp => {
+                            typist_gave_up = true;
+                            break;
+                        }
                         Wait::Sleep(until) => {
                             idle = Some(until);
                             break;
@@ -236,10 +247,11 @@ impl<L: EntryLog> RecordSession<L> {
                 }
             }
         }
-        self.flush_when_due()?;
-        if let (Some(idle), Some(since)) = (&mut idle, self.unflushed_since) {
-            let flush_at = since + FLUSH_DELAY;
-            idle.wake_at = Some(idle.wake_at.map_or(flush_at, |at| at.min(flush_at)));
+        if let Some(idle) = &mut idle
+            && self.log.keeps()
+            && let Some(keep_at) = self.keeping.wake_at(self.machine.icount())
+        {
+            idle.wake_at = Some(idle.wake_at.map_or(keep_at, |at| at.min(keep_at)));
         }
         Ok(RecordStatus {
             icount: self.machine.icount(),
@@ -247,6 +259,7 @@ impl<L: EntryLog> RecordSession<L> {
             exit_status: self.machine.exit_status(),
             halted: self.machine.halted(),
             idle,
+            typist_gave_up,
         })
     }
 
@@ -277,7 +290,11 @@ impl<L: EntryLog> RecordSession<L> {
 
     fn push(&mut self, entry: &Entry) -> Result<(), RecordError<L::Error>> {
         self.log.push(entry).map_err(RecordError::Log)?;
-        self.unflushed_since.get_or_insert(self.wall);
+        let icount = entry.icount();
+        match entry {
+            Entry::Event(_) => self.keeping.input(self.wall, icount),
+            Entry::Hash { .. } | Entry::End(_) => self.keeping.hash(self.wall, icount),
+        }
         Ok(())
     }
 
@@ -307,7 +324,7 @@ impl<L: EntryLog> RecordSession<L> {
         let typing = self
             .typist
             .as_ref()
-            .filter(|_| self.unaccepted_byte_len() == 0)
+            .filter(|typist| self.unaccepted_byte_len() == 0 || typist.is_at_end())
             .and_then(Typist::ready_at)
             .map(|ready| ready.max(now));
         let (next, is_typing) = match (typing, deadline) {
@@ -322,7 +339,7 @@ impl<L: EntryLog> RecordSession<L> {
                 });
             }
         };
-        if self.pacing == Pacing::Paced
+        if self.is_paced()
             && let Some(pacer) = &self.pacer
             && pacer.guest_from_wall(self.wall) < next
         {
@@ -331,10 +348,21 @@ impl<L: EntryLog> RecordSession<L> {
                 waits_forever: false,
             });
         }
-        if is_typing {
+        if is_typing && self.typist.as_ref().is_some_and(Typist::gives_up) {
+            Wait::GiveUp
+        } else if is_typing {
             Wait::Type(next)
         } else {
             Wait::Jump(next)
+        }
+    }
+
+    /// Whether idle time takes wall time now.
+    fn is_paced(&self) -> bool {
+        match self.pacing {
+            Pacing::Paced => true,
+            Pacing::Fast => false,
+            Pacing::AwaitingScript => (self.typist.as_ref()).is_none_or(Typist::waits_for_script),
         }
     }
 
@@ -346,10 +374,20 @@ impl<L: EntryLog> RecordSession<L> {
 
     /// Types the next line of the script at guest time `at`.
     fn type_line(&mut self, at: GuestTime) -> Result<(), RecordError<L::Error>> {
+        let is_blocked = self.unaccepted_byte_len() != 0;
         let Some(typist) = &mut self.typist else {
             return Ok(());
         };
         let bytes = typist.type_line(at);
+        if is_blocked {
+            // The guest does not even take what was typed before, so one more end would not be read either; it counts as one
+            // that met silence.
+            return if at > self.machine.time() {
+                self.jump(at)
+            } else {
+                Ok(())
+            };
+        }
         let port = self.typist_port;
         self.feed_console(port, &bytes);
         self.deliver_at(at)
@@ -385,8 +423,8 @@ impl<L: EntryLog> RecordSession<L> {
 
     /// Delivers what has arrived, stamped with the present.
     fn deliver(&mut self) -> Result<(), RecordError<L::Error>> {
-        let arrival = match (self.pacing, &self.pacer) {
-            (Pacing::Paced, Some(pacer)) => pacer.guest_from_wall(self.wall),
+        let arrival = match &self.pacer {
+            Some(pacer) if self.is_paced() => pacer.guest_from_wall(self.wall),
             _ => self.machine.time(),
         };
         self.deliver_at(arrival)
@@ -428,13 +466,16 @@ impl<L: EntryLog> RecordSession<L> {
             self.hashes.hashed(icount);
             return Ok(());
         }
-        let is_live_due =
-            self.pacing == Pacing::Paced && self.hashes.is_live_due(icount, self.wall);
-        if icount >= self.hashes.due() || is_live_due {
-            let hash = self.machine.state_hash();
-            self.push(&Entry::Hash { icount, hash })?;
-            self.hashes.hashed(icount);
+        if icount >= self.hashes.due() {
+            self.push_hash(icount)?;
         }
+        Ok(())
+    }
+
+    fn push_hash(&mut self, icount: Icount) -> Result<(), RecordError<L::Error>> {
+        let hash = self.machine.state_hash();
+        self.push(&Entry::Hash { icount, hash })?;
+        self.hashes.hashed(icount);
         Ok(())
     }
 
@@ -446,23 +487,33 @@ impl<L: EntryLog> RecordSession<L> {
             self.log
                 .push_keyframe(icount, &hash, &snapshot)
                 .map_err(RecordError::Log)?;
-            self.unflushed_since.get_or_insert(self.wall);
+            self.keeping.aside(self.wall, icount);
         }
         Ok(())
     }
 
-    fn flush_when_due(&mut self) -> Result<(), RecordError<L::Error>> {
-        if let Some(since) = self.unflushed_since
-            && self.wall.saturating_sub(since) >= FLUSH_DELAY
-        {
-            self.log.flush().map_err(RecordError::Log)?;
-            self.unflushed_since = None;
+    /// Makes safe what is not safe yet, and in time.
+    fn keep_when_due(&mut self) -> Result<(), RecordError<L::Error>> {
+        let icount = self.machine.icount();
+        if !self.log.keeps() || self.machine.halted().is_some() {
+            return Ok(());
         }
+        let Some(keep) = self.keeping.due(self.wall, icount) else {
+            return Ok(());
+        };
+        if keep == Keep::HashAndFlush {
+            self.push_hash(icount)?;
+        }
+        self.log.flush().map_err(RecordError::Log)?;
+        self.keeping.flushed();
         Ok(())
     }
 
     fn take_outputs(&mut self, outputs: &mut Vec<Output>) {
         let new = self.machine.take_outputs();
+        if !new.is_empty() {
+            self.keeping.printed();
+        }
         if let Some(typist) = &mut self.typist {
             for output in &new {
                 if let OutputKind::Console { port, bytes } = &output.kind

@@ -9,6 +9,14 @@
 //! After the script's end Ctrl-D is typed on the same conditions, so that a shell or program sees
 //! the end of its input as it does on a terminal; each one that meets silence doubles the wait for
 //! the next. All times are guest time, so one script gives one execution.
+//!
+//! Where the last line lacks its newline, the first Ctrl-D hands the line over as it is and the
+//! second one is the end of input, as a terminal has it. Whoever edits lines itself, as a shell does,
+//! takes neither for an end while there is something on the line: if both meet silence, the newline is typed
+//! after all.
+//!
+//! A program that takes no Ctrl-D for an answer would be typed at for ever: after
+//! [`UNANSWERED_ENDS_MAX`] of them in a row that met silence, or [`ENDS_MAX`] in all, the typist gives up.
 
 use reprise_core::types::{GuestTime, NANOSECONDS_PER_TICK};
 use std::collections::VecDeque;
@@ -27,8 +35,18 @@ pub const QUIET_TICKS: u64 = ticks_from_milliseconds(1000);
 /// The longest wait (about 17 minutes) between two Ctrl-D that both met silence.
 const QUIET_TICKS_MAX: u64 = QUIET_TICKS << 10;
 
+/// So many Ctrl-D in a row that met silence are enough. With the waits between them the guest has then
+/// had more than 14 hours of its time to answer.
+pub const UNANSWERED_ENDS_MAX: u32 = 60;
+
+/// So many Ctrl-D are enough even if each was answered, as by a shell that asks to type `exit`.
+pub const ENDS_MAX: u32 = 1000;
+
 /// A line longer than this is typed in pieces; no terminal line discipline takes longer ones.
 const LINE_BYTES_MAX: usize = 4096;
+
+/// Ctrl-D that a terminal needs behind a line without a newline: one for the line, one for the end.
+const OPEN_LINE_ENDS: u32 = 2;
 
 /// What a terminal sends for the end of input.
 const END_OF_INPUT: u8 = 0x04;
@@ -42,6 +60,12 @@ pub struct Typist {
     has_printed: bool,
     quiet_since: GuestTime,
     quiet_ticks: u64,
+    /// Ctrl-D typed so far.
+    ends: u32,
+    /// Those of them since the guest last printed something.
+    unanswered_ends: u32,
+    /// The script's last line was typed without a newline, which it may still need.
+    is_line_open: bool,
 }
 
 impl Default for Typist {
@@ -53,6 +77,9 @@ impl Default for Typist {
             has_printed: false,
             quiet_since: GuestTime(0),
             quiet_ticks: QUIET_TICKS,
+            ends: 0,
+            unanswered_ends: 0,
+            is_line_open: false,
         }
     }
 }
@@ -86,6 +113,18 @@ impl Typist {
         self.script.len()
     }
 
+    /// Whether the script is over and only its end is left to type.
+    #[must_use]
+    pub fn is_at_end(&self) -> bool {
+        self.is_closed && self.script.is_empty()
+    }
+
+    /// Whether the guest has had all the Ctrl-D that it gets. What would be typed next is nothing.
+    #[must_use]
+    pub fn gives_up(&self) -> bool {
+        self.unanswered_ends >= UNANSWERED_ENDS_MAX || self.ends >= ENDS_MAX
+    }
+
     /// Takes note of what the guest printed.
     pub fn observe(&mut self, printed: &[u8]) {
         if let Some(last) = printed.last() {
@@ -100,6 +139,11 @@ impl Typist {
         if std::mem::take(&mut self.has_printed) {
             self.quiet_since = now;
             self.quiet_ticks = QUIET_TICKS;
+            // An echo of the last line is no answer: it comes before the first Ctrl-D.
+            if self.unanswered_ends > 0 {
+                self.is_line_open = false;
+            }
+            self.unanswered_ends = 0;
         }
     }
 
@@ -119,16 +163,24 @@ impl Typist {
     }
 
     /// Types the next line, or Ctrl-D after the last one. To be called when the time of
-    /// [`Typist::ready_at`] has come and the guest waits.
+    /// [`Typist::ready_at`] has come and the guest waits, unless the typist [gives up](Self::gives_up).
     pub fn type_line(&mut self, now: GuestTime) -> Vec<u8> {
         self.quiet_since = now;
         let was_at_prompt = std::mem::take(&mut self.is_at_prompt);
         if let Some(length) = self.line_length() {
-            return self.script.drain(..length).collect();
+            let line: Vec<u8> = self.script.drain(..length).collect();
+            self.is_line_open = line.last() != Some(&b'\n');
+            return line;
         }
         if !self.is_closed {
             return Vec::new();
         }
+        if self.unanswered_ends >= OPEN_LINE_ENDS && std::mem::take(&mut self.is_line_open) {
+            self.quiet_ticks = QUIET_TICKS;
+            return vec![b'\n'];
+        }
+        self.ends += 1;
+        self.unanswered_ends += 1;
         if !was_at_prompt {
             self.quiet_ticks = (self.quiet_ticks * 2).min(QUIET_TICKS_MAX);
         }
@@ -203,5 +255,94 @@ mod tests {
         typist.close();
         assert_eq!(typist.type_line(GuestTime(2)), b"x");
         assert_eq!(typist.type_line(GuestTime(3)), [END_OF_INPUT]);
+    }
+
+    /// Types until the typist gives up; `answer` says what the guest prints in response.
+    fn type_all(typist: &mut Typist, mut answer: impl FnMut(&[u8]) -> Vec<u8>) -> Vec<Vec<u8>> {
+        let mut typed = Vec::new();
+        while !typist.gives_up() {
+            let now = typist.ready_at().expect("closed");
+            let bytes = typist.type_line(now);
+            print(typist, &answer(&bytes), now.0);
+            typed.push(bytes);
+            assert!(typed.len() <= 2000, "it types for ever");
+        }
+        typed
+    }
+
+    #[test]
+    fn a_last_line_without_a_newline_is_ended_as_at_a_terminal() {
+        // A program that reads lines from the terminal: the first Ctrl-D hands it the line, the second one ends.
+        let mut typist = Typist::new();
+        typist.push(b"a\nb");
+        typist.close();
+        let mut given = Vec::new();
+        let typed = type_all(&mut typist, |typed| {
+            given.push(typed.to_vec());
+            match typed {
+                [END_OF_INPUT] if given.len() == 3 => b"b".to_vec(),
+                [END_OF_INPUT] => Vec::new(),
+                line => line.to_vec(),
+            }
+        });
+        assert_eq!(
+            typed[..4],
+            [&b"a\n"[..], b"b", &[END_OF_INPUT], &[END_OF_INPUT]]
+        );
+        assert!(typed[4..].iter().all(|typed| *typed == [END_OF_INPUT]));
+
+        // A shell edits the line itself and minds no Ctrl-D behind it.
+        let mut typist = Typist::new();
+        typist.push(b"exit");
+        typist.close();
+        let typed = type_all(&mut typist, |typed| match typed {
+            [END_OF_INPUT] => Vec::new(),
+            line => line.to_vec(),
+        });
+        let expected: [&[u8]; 5] = [
+            b"exit",
+            &[END_OF_INPUT],
+            &[END_OF_INPUT],
+            b"\n",
+            &[END_OF_INPUT],
+        ];
+        assert_eq!(typed[..5], expected);
+        assert_eq!(typed.iter().filter(|typed| *typed == b"\n").count(), 1);
+
+        // A whole last line gets nothing that is not in the script.
+        let mut typist = Typist::new();
+        typist.push(b"exit\n");
+        typist.close();
+        let typed = type_all(&mut typist, |_| Vec::new());
+        assert_eq!(
+            typed
+                .iter()
+                .filter(|typed| **typed != [END_OF_INPUT])
+                .count(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_guest_that_takes_no_end_is_given_up() {
+        let mut typist = Typist::new();
+        typist.close();
+        let typed = type_all(&mut typist, |_| Vec::new());
+        assert_eq!(typed.len(), UNANSWERED_ENDS_MAX as usize);
+        // One that answers each time is given up later.
+        let mut typist = Typist::new();
+        typist.close();
+        let typed = type_all(&mut typist, |_| b"type exit\r\n$ ".to_vec());
+        assert_eq!(typed.len(), ENDS_MAX as usize);
+        // One that answers at last is typed at as before.
+        let mut typist = Typist::new();
+        typist.close();
+        for _ in 1..UNANSWERED_ENDS_MAX {
+            let now = typist.ready_at().expect("closed");
+            typist.type_line(now);
+        }
+        print(&mut typist, b"$ ", u64::MAX / 2);
+        type_all(&mut typist, |_| Vec::new());
+        assert_eq!(typist.ends, 2 * UNANSWERED_ENDS_MAX - 1);
     }
 }

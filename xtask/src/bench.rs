@@ -192,7 +192,15 @@ impl Bench {
             done
         } else {
             let mut command = Command::new(&self.reprise);
-            command.args(["record", "--seed", "1", "--clock", "1600000000", "-o"]);
+            command.args([
+                "record",
+                "--force",
+                "--seed",
+                "1",
+                "--clock",
+                "1600000000",
+                "-o",
+            ]);
             command
                 .arg(&plain)
                 .args(["--", "/bin/sh", "-c", TRAVEL_COMMAND]);
@@ -231,7 +239,7 @@ impl Bench {
         // The same seed and clock: the same execution, recorded or not.
         command.args([verb, "--seed", "1", "--clock", "1600000000"]);
         if verb == "record" {
-            command.arg("-o").arg(self.trace());
+            command.args(["--force", "-o"]).arg(self.trace());
         }
         command.arg("--").args(guest_command);
         let (said, seconds) = timed(&mut command)?;

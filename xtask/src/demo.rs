@@ -34,7 +34,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
     setup::packages(setup::GUEST_PACKAGES)?;
     setup::rust_targets(&[setup::GUEST_TARGET])?;
     guest::build()?;
-    eprintln!("building reprise");
+    eprintln!("building reprise (a minute or two the first time)");
     let reprise = build_reprise()?;
     let folder = cache::root()?.join("demo");
     files::make_folder(&folder)?;
@@ -50,6 +50,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
             "--until-fail",
             "--seed",
             "1",
+            "--force",
             "-o",
         ])
         .arg(&trace);

@@ -1,5 +1,6 @@
 //! Cargo as the other commands call it, and the tools that are built once into the cache.
 
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -48,15 +49,13 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     }
 }
 
-/// Builds the `reprise` binary, optimised, and returns its path.
+/// Builds the `reprise` binary, optimised, and returns its path. A person sees cargo's own progress; a log does not get it.
 pub(crate) fn build_reprise() -> Result<PathBuf> {
-    run(&mut cargo(&[
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "reprise",
-    ]))?;
+    let mut command = cargo(&["build", "--release", "--package", "reprise"]);
+    if !std::io::stderr().is_terminal() {
+        command.arg("--quiet");
+    }
+    run(&mut command)?;
     Ok(target_folder().join("release/reprise"))
 }
 

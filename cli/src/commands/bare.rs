@@ -37,6 +37,11 @@ pub(crate) fn bare(args: &BareArgs) -> anyhow::Result<u8> {
     }
     check_ram(args.ram << 20)?;
     let mut machine = machine(args)?;
+    if !machine.bare_symbols().contains_key("tohost") {
+        say::line(
+            "reprise: the program has no symbol `tohost`, so nothing ends it but power-off (see `reprise bare --help`)",
+        );
+    }
     let input = match &args.input {
         None => Vec::new(),
         Some(path) => {

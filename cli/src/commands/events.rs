@@ -1,11 +1,14 @@
 //! `reprise events`.
 
+use super::info::seconds_from_ticks;
 use crate::args::InfoArgs;
 use crate::trace_file::TraceFile;
-use reprise_recorder::trace::end_reason_from_wire;
+use reprise_core::machine::StateHash;
+use reprise_recorder::trace::{end_reason_from_wire, guest_time_from_annotation};
 use reprise_traces::{Event, Input, Record, Start};
 use serde_json::{Value, json};
 use std::io::{self, BufWriter, Write};
+use std::iter;
 
 /// Bytes of an input that a line shows; `--json` shows all.
 const SHOWN_BYTES_MAX: usize = 60;
@@ -61,10 +64,19 @@ fn line_from(record: &Record) -> String {
             }
         }
         Record::StateHash { components, .. } => {
-            let components: Vec<_> = components.iter().map(|one| format!("{one:016x}")).collect();
-            format!("hash {}", components.join(" "))
+            // Another machine's hash may have others.
+            let names = StateHash::COMPONENT_NAMES
+                .into_iter()
+                .chain(iter::repeat("other"));
+            let components: Vec<_> = (names.zip(components))
+                .map(|(name, one)| format!("{name} {one:016x}"))
+                .collect();
+            format!("hash of {}", components.join(", "))
         }
         Record::Annotation { key, value, .. } => {
+            if let Some(time) = guest_time_from_annotation(key, value) {
+                return format!("guest time {:.3} s", seconds_from_ticks(time));
+            }
             format!("annotation {}: {}", shown(key.as_bytes()), shown(value))
         }
         Record::Mark { name, .. } => format!("mark {}", shown(name.as_bytes())),
@@ -87,7 +99,8 @@ fn line_from(record: &Record) -> String {
     }
 }
 
-fn line_from_start(start: &Start) -> String {
+/// What a guest was told to do.
+pub(super) fn line_from_start(start: &Start) -> String {
     let command = match start.command.as_slice() {
         [] => "a shell".to_owned(),
         command => {

@@ -1,6 +1,8 @@
 //! `reprise info`.
 
 use crate::args::InfoArgs;
+use crate::commands::events::line_from_start;
+use crate::date::Date;
 use crate::images::FolderStore;
 use crate::open::folders;
 use crate::seed::Seed;
@@ -11,7 +13,10 @@ use reprise_recorder::images::{ImageRef, missing};
 use reprise_recorder::trace::{
     end_reason_from_wire, guest_time_from_annotation, images_from_header,
 };
-use reprise_traces::{BlobHash, BootKind, ChunkKind, Completeness, EndReason, Record};
+use reprise_traces::{
+    BlobHash, BootKind, ChunkKind, Completeness, EndReason, Event, Input, Record, Start,
+    TruncationCause,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -27,6 +32,7 @@ struct Summary {
     keyframe_count: u64,
     keyframe_bytes: u64,
     guest_time: Option<GuestTime>,
+    start: Option<Box<Start>>,
     end: Option<(EndReason, Option<i32>)>,
 }
 
@@ -59,7 +65,12 @@ fn summarize(file: &TraceFile) -> anyhow::Result<Summary> {
     let mut keyframe_blobs = BTreeSet::new();
     while let Some(record) = reader.next_record()? {
         match record {
-            Record::Event(_) => summary.event_count += 1,
+            Record::Event(Event { input, .. }) => {
+                summary.event_count += 1;
+                if let (Input::Start(start), None) = (input, &summary.start) {
+                    summary.start = Some(start);
+                }
+            }
             Record::StateHash { .. } => summary.hash_count += 1,
             Record::Annotation { key, value, .. } => {
                 summary.annotation_count += 1;
@@ -128,7 +139,8 @@ fn end_text(reason: EndReason) -> String {
     )
 }
 
-fn seconds_from_ticks(time: GuestTime) -> f64 {
+/// Guest time as a person counts it.
+pub(super) fn seconds_from_ticks(time: GuestTime) -> f64 {
     time.0 as f64 * NANOSECONDS_PER_TICK as f64 / 1e9
 }
 
@@ -158,6 +170,11 @@ fn json_from(file: &TraceFile, summary: &Summary, images: &[(ImageRef, Whereabou
         "bytes": file.byte_len(),
         "creator": header.creator,
         "recorded_at_unix_seconds": header.recorded_at_unix_seconds,
+        "recorded_at": header.recorded_at_unix_seconds.map(|seconds| Date(seconds).to_string()),
+        "command": summary.start.as_ref().map(|start| {
+            let words = start.command.iter().map(|word| String::from_utf8_lossy(word));
+            words.collect::<Vec<_>>()
+        }),
         "machine_version": header.machine_version,
         "replays_here": header.machine_version == MACHINE_VERSION,
         "config": {
@@ -171,6 +188,7 @@ fn json_from(file: &TraceFile, summary: &Summary, images: &[(ImageRef, Whereabou
             "terminal": { "columns": config.terminal.columns, "rows": config.terminal.rows },
         },
         "images": images,
+        "clock_unix_nanoseconds": summary.start.as_ref().map(|start| start.clock_unix_nanoseconds),
         "counts": {
             "events": summary.event_count,
             "state_hashes": summary.hash_count,
@@ -201,7 +219,18 @@ fn print(
     row("size", format!("{} bytes", file.byte_len()))?;
     row("recorded by", printable(&header.creator))?;
     if let Some(seconds) = header.recorded_at_unix_seconds {
-        row("recorded at", format!("{seconds} (Unix seconds)"))?;
+        row(
+            "recorded at",
+            format!("{} ({seconds} Unix seconds)", Date(seconds)),
+        )?;
+    }
+    if let Some(start) = &summary.start {
+        row("runs", line_from_start(start))?;
+        let seconds = start.clock_unix_nanoseconds / 1_000_000_000;
+        row(
+            "clock",
+            format!("{} ({seconds} Unix seconds)", Date(seconds)),
+        )?;
     }
     let fits = if header.machine_version == MACHINE_VERSION {
         String::new()
@@ -270,9 +299,13 @@ fn print(
     });
     row("length", format!("{} steps{seconds}", file.last_icount()))?;
     let end = match (file.completeness(), summary.end) {
-        (Completeness::Truncated { at_byte, .. }, _) => format!(
-            "none: the trace breaks off at byte {at_byte}; it replays to its last whole chunk"
-        ),
+        (Completeness::Truncated { at_byte, cause, .. }, _) => {
+            let what = match cause {
+                TruncationCause::Cut => "breaks off",
+                TruncationCause::Damaged => "is damaged",
+            };
+            format!("none: the trace {what} at byte {at_byte}; it replays to its last whole chunk")
+        }
         (Completeness::Complete, Some((reason, exit_status))) => {
             let status = exit_status.map_or_else(
                 || "no exit status".to_owned(),

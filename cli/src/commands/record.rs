@@ -6,6 +6,7 @@ use crate::console::Console;
 use crate::live::{self, LiveEnd, anyhow_from_record_error};
 use crate::say;
 use crate::seed::Seed;
+use crate::signals;
 use crate::start::{Plan, now_unix_nanoseconds};
 use crate::trace_file;
 use anyhow::{Context, bail};
@@ -28,12 +29,17 @@ struct Recorded {
 
 /// Records a live guest, once or with several seeds.
 pub(crate) fn record(args: &RecordArgs) -> anyhow::Result<u8> {
-    // Nobody types the same for every try, and Ctrl-C must end them all.
-    let plan = Plan::new(&args.guest, args.tries.is_none())?;
     let path = match &args.output {
-        Some(path) => path.clone(),
+        Some(path) => {
+            if !args.force {
+                trace_file::require_free(path)?;
+            }
+            path.clone()
+        }
         None => free_path()?,
     };
+    // Nobody types the same for every try, and Ctrl-C must end them all.
+    let plan = Plan::new(&args.guest, args.tries.is_none())?;
     match args.tries {
         Some(tries) => record_tries(args, &plan, &path, tries),
         None => record_once(args, &plan, &path),
@@ -82,10 +88,13 @@ fn record_tries(args: &RecordArgs, plan: &Plan, path: &Path, tries: u32) -> anyh
             }
         };
         let status = recorded.end.status();
-        if let Some(signal) = recorded.end.signal {
+        if let Some(signal) = recorded.end.signal() {
             remove(&attempt)?;
             if !args.guest.quiet {
-                say::line(format_args!("reprise: stopped by signal {signal}"));
+                say::line(format_args!(
+                    "reprise: stopped by {}",
+                    signals::name(signal)
+                ));
             }
             stopped = Some(status);
             break;

@@ -8,7 +8,7 @@ use reprise_core::types::Icount;
 use reprise_recorder::entry::EndReason;
 use reprise_recorder::replay::{ReplayError, ReplaySession};
 use reprise_recorder::verify::Recording;
-use reprise_traces::Completeness;
+use reprise_traces::{Completeness, TruncationCause};
 use std::io::{self, IsTerminal};
 
 /// Steps between two looks at the output and the progress bar.
@@ -16,6 +16,9 @@ const STEPS_A_TURN: u64 = 1 << 22;
 
 /// Exit status when the execution is not the recorded one.
 pub(crate) const STATUS_DIVERGED: u8 = 1;
+
+/// Exit status when the trace breaks off and everything that is left of it agreed.
+pub(crate) const STATUS_INCOMPLETE: u8 = 3;
 
 /// Replays a trace.
 pub(crate) fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
@@ -65,7 +68,19 @@ pub(crate) fn replay(args: &ReplayArgs) -> anyhow::Result<u8> {
         say::line("reprise: here the recording was stopped");
     }
     tell_position(&mut session);
-    Ok(0)
+    // Who asked for a position and got there was told the truth; otherwise a part must not pass for the whole.
+    if args.to.is_some_and(|to| session.machine().icount().0 >= to) {
+        return Ok(0);
+    }
+    Ok(status_from(trace.file.completeness()))
+}
+
+/// Exit status when everything that there is agreed.
+pub(crate) fn status_from(completeness: Completeness) -> u8 {
+    match completeness {
+        Completeness::Complete => 0,
+        Completeness::Truncated { .. } => STATUS_INCOMPLETE,
+    }
 }
 
 /// The line by which two replays are compared.
@@ -83,12 +98,19 @@ pub(crate) fn tell_truncation(completeness: Completeness) {
     if let Completeness::Truncated {
         at_byte,
         last_icount,
-        ..
+        cause,
     } = completeness
     {
+        let what = match cause {
+            TruncationCause::Cut => {
+                format!("breaks off at byte {at_byte}: its recorder was killed or bytes were lost")
+            }
+            TruncationCause::Damaged => {
+                format!("is damaged at byte {at_byte}: get it anew from where it came from")
+            }
+        };
         say::line(format_args!(
-            "reprise: the trace breaks off at byte {at_byte}: its recorder was killed or bytes were \
-             lost; it replays to icount {last_icount}"
+            "reprise: the trace {what}; it replays to icount {last_icount}"
         ));
     }
 }

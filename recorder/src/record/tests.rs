@@ -1,5 +1,6 @@
 use super::*;
-use crate::hashing::HASH_INTERVAL_STEPS_MAX;
+use crate::entry::NullLog;
+use crate::hashing::{HASH_INTERVAL_STEPS_MAX, KEEP_DELAY};
 use crate::replay::{ReplayError, ReplaySession};
 use crate::testing::{BUSY_STEPS, echo_machine};
 use std::convert::Infallible;
@@ -268,17 +269,178 @@ impl EntryLog for FlushCounter {
 fn what_is_logged_is_flushed_within_a_second() {
     let mut session = RecordSession::new(echo_machine(11), FlushCounter::default(), PACED);
     session.advance(1 << 20, Duration::ZERO).expect("runs");
+    // The prompt is kept, too, and only once.
+    for second in 1..5 {
+        session
+            .advance(1 << 20, Duration::from_secs(second))
+            .expect("runs");
+        assert_eq!((session.log.unflushed, session.log.flushes), (0, 1));
+    }
+    session.log.flushes = 0;
     session.feed_console(ConsolePort::Uart, b"x");
     let typed = Duration::from_secs(10);
     let status = session.advance(1 << 20, typed).expect("runs");
     assert!(session.log.unflushed > 0);
     let wake = status.idle.and_then(|idle| idle.wake_at).expect("wakes");
-    assert!(wake <= typed + FLUSH_DELAY);
+    assert!(wake <= typed + KEEP_DELAY);
     for milliseconds in (0..=1000).step_by(5) {
         let wall = typed + Duration::from_millis(milliseconds);
         session.advance(1 << 20, wall).expect("runs");
     }
     assert_eq!((session.log.unflushed, session.log.flushes), (0, 1));
+}
+
+/// Keeps what a killed process would leave behind.
+#[derive(Default)]
+struct CrashLog {
+    in_file: Vec<Entry>,
+    unflushed: Vec<Entry>,
+}
+
+impl EntryLog for CrashLog {
+    type Error = Infallible;
+
+    fn push(&mut self, entry: &Entry) -> Result<(), Infallible> {
+        self.unflushed.push(entry.clone());
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), Infallible> {
+        self.in_file.append(&mut self.unflushed);
+        Ok(())
+    }
+}
+
+#[test]
+fn what_a_killed_recorder_had_shown_for_a_second_replays() {
+    let mut session = RecordSession::new(echo_machine(19), CrashLog::default(), PACED);
+    let mut text = String::new();
+    let mut entry_count = 0;
+    // An input every ten seconds; what is kept a second later has its echo in it, and then nothing more is added.
+    for (round, key) in ["x", "y", "z"].into_iter().enumerate() {
+        let typed = Duration::from_secs(10 * (round as u64 + 1));
+        session.feed_console(ConsolePort::Uart, key.as_bytes());
+        let mut wall = typed;
+        while wall < typed + Duration::from_secs(9) {
+            let status = session.advance(1 << 20, wall).expect("runs");
+            text.push_str(&console(&status.outputs));
+            let wake = status.idle.and_then(|idle| idle.wake_at);
+            wall = wake.unwrap_or(wall).max(wall + Duration::from_millis(1));
+            if wall > typed + Duration::from_secs(1) {
+                let mut replayed = replay(&session.log.in_file, 19);
+                let status = replayed.advance(Icount(u64::MAX)).expect("equal");
+                assert_eq!(
+                    console(&status.outputs),
+                    text,
+                    "a second after {key} was typed"
+                );
+                wall = typed + Duration::from_secs(9);
+            }
+        }
+        let status = session.advance(1 << 20, wall).expect("runs");
+        text.push_str(&console(&status.outputs));
+        let added = session.log.in_file.len() - entry_count;
+        // The first time also what was printed before.
+        assert!(added <= 2 + usize::from(round == 0), "{added} entries");
+        entry_count = session.log.in_file.len();
+    }
+}
+
+#[test]
+fn a_busy_guest_on_a_loaded_computer_loses_at_most_a_second() {
+    // 2^18 steps in 50 ms: forty times slower than a computer that has nothing else to do.
+    const STEPS: u64 = 1 << 18;
+    const TURN: Duration = Duration::from_millis(50);
+    for options in [FAST, PACED] {
+        let mut session = RecordSession::new(echo_machine(20), CrashLog::default(), options);
+        session.advance(STEPS, Duration::ZERO).expect("runs");
+        session.feed_console(ConsolePort::Uart, b"b");
+        let mut positions: VecDeque<(Duration, Icount)> = VecDeque::new();
+        for turn in 0..120 {
+            let wall = TURN * turn;
+            let status = session.advance(STEPS, wall).expect("runs");
+            positions.push_back((wall, status.icount));
+            while positions[0].0 + Duration::from_secs(1) < wall {
+                positions.pop_front();
+            }
+            let (_, a_second_ago) = positions[0];
+            let kept = session.log.in_file.last().map_or(Icount(0), Entry::icount);
+            assert!(
+                kept >= a_second_ago || turn < 20,
+                "turn {turn}: {kept} of {}",
+                status.icount
+            );
+        }
+        let entries = &session.log.in_file;
+        assert!(entries.len() <= 9, "{} entries in 6 seconds", entries.len());
+        replay(entries, 20)
+            .advance(Icount(u64::MAX))
+            .expect("equal");
+    }
+}
+
+#[test]
+fn a_guest_that_takes_no_end_of_input_is_given_up() {
+    let (text, entries) = {
+        let mut session = RecordSession::new(echo_machine(21), Vec::new(), FAST);
+        session.typist().push(b"hi\n");
+        session.typist().close();
+        let mut text = String::new();
+        loop {
+            let status = session.advance(1 << 24, Duration::ZERO).expect("runs");
+            text.push_str(&console(&status.outputs));
+            if status.typist_gave_up {
+                break;
+            }
+            assert!(status.icount.0 < 1 << 36, "it types for ever");
+        }
+        let (_, entries) = session.finish(EndReason::WaitsForever).expect("ends");
+        (text, entries)
+    };
+    assert!(text.starts_with(">hi\n>\u{4}>\u{4}>"), "{text:?}");
+    replay(&entries, 21)
+        .advance(Icount(u64::MAX))
+        .expect("equal");
+}
+
+#[test]
+fn a_guest_that_takes_no_input_is_given_up() {
+    let options = RecordOptions {
+        // Nobody drives this console, so nothing that is typed is ever accepted.
+        typist_port: ConsolePort::Virtio,
+        ..FAST
+    };
+    let mut session = RecordSession::new(echo_machine(23), NullLog, options);
+    session.typist().push(b"hi");
+    session.typist().close();
+    while !session
+        .advance(1 << 24, Duration::ZERO)
+        .expect("runs")
+        .typist_gave_up
+    {
+        assert!(session.machine().icount().0 < 1 << 36, "it types for ever");
+    }
+    assert_eq!(session.unaccepted_byte_len(), 2);
+}
+
+#[test]
+fn a_pipe_is_awaited_at_the_walls_pace_and_typed_at_once() {
+    const PIPED: RecordOptions = RecordOptions {
+        pacing: Pacing::AwaitingScript,
+        typist_port: ConsolePort::Uart,
+    };
+    let mut session = RecordSession::new(echo_machine(22), Vec::new(), PIPED);
+    session.typist().push(b"hi\nyou\n");
+    let status = session.advance(1 << 30, Duration::ZERO).expect("runs");
+    assert_eq!(console(&status.outputs), ">hi\n>you\n>");
+    assert!(status.idle.and_then(|idle| idle.wake_at).is_some());
+    let waits_at = session.machine().time();
+    let status = session.advance(1 << 30, Duration::ZERO).expect("runs");
+    assert!(status.idle.is_some() && session.machine().time() == waits_at);
+    session.typist().push(b"q");
+    session.typist().close();
+    let status = session.advance(1 << 30, Duration::ZERO).expect("runs");
+    assert_eq!(status.halted, Some(HaltReason::PowerOff));
 }
 
 #[test]

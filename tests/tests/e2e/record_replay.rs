@@ -183,7 +183,7 @@ fn a_recorder_killed_at_any_time_leaves_a_trace_that_replays() {
             );
             continue;
         }
-        let replayed = replay(&trace).expect(0);
+        let replayed = replay(&trace).expect(3);
         let said = &replayed.stderr;
         assert!(said.contains("breaks off"), "{said}");
         let end = replayed.end();
@@ -240,6 +240,76 @@ fn verify_agrees_with_itself() {
             .args(["--against", "reference"]),
     )
     .expect(0);
+}
+
+#[test]
+fn a_last_line_without_a_newline_is_the_end_of_a_session() {
+    let folder = folder();
+    let script = folder.path().join("input");
+    for (number, (text, command, status)) in [
+        ("echo one\nexit 3", &[][..], 3),
+        ("one\ntwo", &["/bin/cat"], 0),
+        (
+            "one\ntwo",
+            &[
+                "/bin/sh",
+                "-c",
+                "while read -r line; do echo; done; test $line = two",
+            ],
+            0,
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        std::fs::write(&script, text).unwrap();
+        let trace = folder.path().join(format!("{number}.rpt"));
+        let input = script.display().to_string();
+        let recorded = record(&trace, 5, &["--input", &input], command).expect(status);
+        assert_eq!(recorded.end(), replay(&trace).expect(0).end());
+    }
+}
+
+#[test]
+fn a_command_that_outlasts_its_input_by_far_is_stopped() {
+    let folder = folder();
+    let trace = folder.path().join("trace.rpt");
+    // More than two days; after about 14 hours of its time nobody waits for it any more.
+    let recorded = record(&trace, 5, &[], &["/bin/sleep", "200000"]).expect(1);
+    assert!(recorded.stderr.contains("Ctrl-D"), "{}", recorded.stderr);
+    assert_eq!(recorded.end(), replay(&trace).expect(0).end());
+}
+
+#[test]
+fn a_killed_session_replays_what_was_seen() {
+    use std::io::{Read, Write};
+    let folder = folder();
+    let trace = folder.path().join("trace.rpt");
+    let mut child = reprise()
+        .args(["record", "-o"])
+        .arg(&trace)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin
+        .write_all(b"echo before; sleep 1; echo af''ter\n")
+        .unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut seen = Vec::new();
+    let mut buffer = [0; 1024];
+    while !String::from_utf8_lossy(&seen).contains("after") {
+        let length = stdout.read(&mut buffer).unwrap();
+        assert_ne!(length, 0, "it ended early");
+        seen.extend_from_slice(&buffer[..length]);
+    }
+    std::thread::sleep(std::time::Duration::from_millis(1500));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    stdout.read_to_end(&mut seen).unwrap();
+    assert_eq!(replay(&trace).expect(3).stdout.as_bytes(), seen);
 }
 
 #[test]
