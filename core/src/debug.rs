@@ -66,7 +66,8 @@ pub struct Watch {
 /// Where [`Machine::run`](crate::machine::Machine::run) is to return, beside its limit.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct DebugPlan {
-    /// Before the instructions at these virtual addresses, in any address space.
+    /// Before the instructions at these virtual addresses, in any address space; also where the page is mapped and may not
+    /// be executed.
     pub breakpoints: BTreeSet<GuestVirtAddr>,
     /// After accesses to these ranges.
     pub watches: Vec<Watch>,

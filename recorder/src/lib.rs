@@ -27,8 +27,8 @@ pub mod pace;
 pub mod play;
 pub mod record;
 pub mod replay;
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod timeline;
 pub mod trace;
 pub mod typist;

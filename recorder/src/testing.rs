@@ -6,13 +6,18 @@
 //! million. `q` switches the
 //! power off.
 
-use reprise_core::machine::{BootKind, Machine, MachineConfig, MachineImages};
+use crate::entry::{EndReason, Entry};
+use crate::record::{RecordOptions, RecordSession};
+use crate::timeline::MachineSource;
+use reprise_core::event::ConsolePort;
+use reprise_core::machine::{BootKind, Machine, MachineConfig, MachineError, MachineImages};
+use std::time::Duration;
 
 /// Where the program is loaded and entered.
 const BASE: u64 = 0x8000_0000;
 
 /// Steps that the program computes for a `b`, at least.
-pub(crate) const BUSY_STEPS: u64 = 92_000_000;
+pub const BUSY_STEPS: u64 = 92_000_000;
 
 #[rustfmt::skip]
 const ECHO: &[u32] = &[
@@ -103,7 +108,11 @@ const ECHO: &[u32] = &[
 ];
 
 /// A machine with the program; `seed` and the timers' jitter make executions differ.
-pub(crate) fn echo_machine(seed: u8) -> Machine {
+///
+/// # Panics
+/// When the program does not start, which would be a mistake in it.
+#[must_use]
+pub fn echo_machine(seed: u8) -> Machine {
     let config = MachineConfig {
         ram_bytes: 4 << 20,
         seed: [seed; 32],
@@ -116,6 +125,41 @@ pub(crate) fn echo_machine(seed: u8) -> Machine {
         ..MachineImages::default()
     };
     Machine::new(config, images, None).expect("the program starts")
+}
+
+/// Makes the machines of one seed.
+#[derive(Clone, Copy, Debug)]
+pub struct EchoSource(pub u8);
+
+impl MachineSource for EchoSource {
+    fn machine(&self) -> Result<Machine, MachineError> {
+        Ok(echo_machine(self.0))
+    }
+}
+
+/// A recording of the program with some keys typed, each of which makes it compute, idle time in between, and `q` in
+/// the end.
+///
+/// # Panics
+/// When it cannot be made, which would be a mistake in the recorder.
+#[must_use]
+pub fn echo_recording(seed: u8, keys: &[u8]) -> Vec<Entry> {
+    let mut session = RecordSession::new(echo_machine(seed), Vec::new(), RecordOptions::default());
+    for key in keys {
+        session.feed_console(ConsolePort::Uart, &[*key]);
+        for _ in 0..3 {
+            session.advance(7000, Duration::ZERO).expect("runs");
+        }
+    }
+    session.feed_console(ConsolePort::Uart, b"q");
+    while session
+        .advance(1 << 20, Duration::ZERO)
+        .expect("runs")
+        .halted
+        .is_none()
+    {}
+    let finished = session.finish(EndReason::Stopped).expect("is kept");
+    finished.1
 }
 
 /// A minimal ELF file: one segment, which is the words.

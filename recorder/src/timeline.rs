@@ -131,10 +131,11 @@ pub enum TimelineError {
         /// What differs.
         components: Vec<&'static str>,
     },
-    /// A keyframe lies.
+    /// A keyframe lies: this one, or one before it from which the execution came here. The position is now the start,
+    /// unless the operation says that the position stays.
     #[error(
-        "the keyframe at icount {0} is not the state that the execution has there, so none of this trace's keyframes is \
-         used from here on: make them anew with `reprise index`"
+        "the keyframe at icount {0} or one before it is not the state that the execution has there, so none of this \
+         trace's keyframes is used from here on: make them anew with `reprise index`"
     )]
     BadKeyframe(Icount),
     /// The caller's control asked for it.
@@ -221,6 +222,22 @@ impl ReplayTimeline {
     #[must_use]
     pub fn end(&self) -> Icount {
         self.course.end
+    }
+
+    /// Appends what a recording that goes on has logged since: `entries`, up to the position `end` of its machine. While a
+    /// diversion is in force, the recording behind it grows.
+    ///
+    /// # Errors
+    /// [`TimelineError::OutOfOrder`].
+    pub fn extend(
+        &mut self,
+        entries: impl IntoIterator<Item = Entry>,
+        end: Icount,
+    ) -> Result<(), TimelineError> {
+        match &mut self.parent {
+            Some(parent) => parent.extend(entries, end),
+            None => self.course.extend(entries, end),
+        }
     }
 
     /// How the recording ended, if its recorder lived to say so.
@@ -390,19 +407,21 @@ impl ReplayTimeline {
         if self.machine.state_hash() == claim {
             return Ok(());
         }
-        self.distrust_keyframes();
+        self.distrust_keyframes()?;
         Err(TimelineError::BadKeyframe(here))
     }
 
-    /// Uses no keyframe any more, and nothing that may have been made from one. The first checkpoint is the start of
-    /// everything.
-    fn distrust_keyframes(&mut self) {
+    /// Uses no keyframe any more, and nothing that may have been made from one, which the machine may be, too: it goes
+    /// to the start of everything, the first checkpoint.
+    fn distrust_keyframes(&mut self) -> Result<(), TimelineError> {
         self.keyframes = Box::new(());
         self.claims.clear();
         drop(self.checkpoints.split_off_after(Icount(0)));
         if let Some(parent) = &mut self.parent {
             parent.forget_states();
         }
+        self.is_broken = true;
+        self.restore(Icount(0))
     }
 
     /// Puts the machine to a checkpoint.

@@ -61,6 +61,9 @@ pub const START_FILES_BYTES_MAX: u64 = 480 << 20;
 /// ticks, as 8 bytes, little-endian.
 pub const GUEST_TIME_KEY: &str = "guest-time";
 
+/// Key of the annotation that tells, for people, from which trace a diversion parted, and where: UTF-8 text.
+pub const PARENT_KEY: &str = "diverged-from";
+
 /// The guest time that an annotation tells, if it is the one.
 #[must_use]
 pub fn guest_time_from_annotation(key: &str, value: &[u8]) -> Option<GuestTime> {

@@ -77,7 +77,7 @@ impl HartWithCode {
             let was_user = self.hart.privilege == Privilege::User;
             let exit = match engine {
                 Engine::Blocks => self.run_blocks(p),
-                Engine::Reference if is_breakpoint(&self.hart, p) => Exit::Probe,
+                Engine::Reference if is_reachable_breakpoint(&self.hart, p) => Exit::Probe,
                 Engine::Reference => step::<true>(&mut self.hart, &mut self.scratch, p),
             };
             *icount = deadline.wrapping_sub(self.hart.area.budget as u64);
@@ -216,6 +216,8 @@ impl HartWithCode {
                 Some(block) => Some(block),
                 None => match find_block(hart, code, p, pc) {
                     Ok(block) => block,
+                    // gdb lets a function that it calls return to memory that is no code.
+                    Err(_) if is_reachable_breakpoint(hart, p) => return Exit::Probe,
                     Err(exception) => return Exit::Trap(exception),
                 },
             };
@@ -275,6 +277,12 @@ const ECALL: u32 = 0x73;
 fn is_breakpoint(hart: &Hart, p: &Platform) -> bool {
     let icount = hart.area.deadline.wrapping_sub(hart.area.budget as u64);
     p.stops_at(hart.area.pc, icount)
+}
+
+/// As [`is_breakpoint`], for an instruction that cannot be fetched perhaps. One whose page is not there is not reached: it
+/// will be when the page has come, and must not be reported twice.
+fn is_reachable_breakpoint(hart: &Hart, p: &Platform) -> bool {
+    is_breakpoint(hart, p) && look_up(&p.memory, hart.address_space().0, hart.area.pc).is_some()
 }
 
 fn note_user_entry(p: &mut Platform, icount: u64) {

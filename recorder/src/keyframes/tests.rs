@@ -6,7 +6,8 @@ use crate::record::{RecordOptions, RecordSession};
 use crate::replay::ReplaySession;
 use crate::testing::echo_machine;
 use crate::timeline::{
-    MachineSource, ReplayTimeline, RunDirection, TimelineError, TimelineOptions, unhurried,
+    Executor, Job, MachineSource, ReplayTimeline, RunDirection, TimelineError, TimelineOptions,
+    unhurried,
 };
 use crate::trace::{Entries, header_from_config};
 use crate::verify::{self, Against, Recording, Verdict, VerifyOptions, snapshot_difference};
@@ -183,6 +184,84 @@ fn a_keyframe_that_lies_is_found_out_when_the_execution_passes_it() {
     // From now on it goes without.
     timeline.seek(at, &mut unhurried).expect("gets there");
     assert_eq!(timeline.state_hash(), straight(&bytes, at).1);
+}
+
+#[test]
+fn a_true_keyframe_after_one_that_lies_ends_the_lie() {
+    let bytes = trace(Some(STEPS), u64::MAX);
+    let lie = |stored: &mut StoredSnapshot| {
+        let mut machine = echo_machine(SEED);
+        machine.restore(&stored.snapshot).expect("fits");
+        if machine.icount() == Icount(STEPS) {
+            with_other_memory(stored);
+            machine.restore(&stored.snapshot).expect("fits");
+            stored.hash = machine.state_hash();
+        }
+    };
+    let never = reprise_core::debug::DebugPlan {
+        breakpoints: [reprise_core::types::GuestVirtAddr(2)].into(),
+        ..Default::default()
+    };
+    let believing = || {
+        let inner = TraceKeyframes::new(open(&bytes));
+        let mut timeline = timeline(&bytes, Changed { inner, change: lie });
+        for at in [2 * STEPS + 9, STEPS + 9] {
+            let at = Icount(at);
+            timeline.seek(at, &mut unhurried).expect("believes it");
+        }
+        timeline
+    };
+    let found_out = TimelineError::BadKeyframe(Icount(2 * STEPS));
+    let text = found_out.to_string();
+    assert!(text.contains("or one before it"), "{text}");
+
+    let mut timeline = believing();
+    let passed = timeline.run(
+        RunDirection::Forward,
+        &never,
+        &mut |_, _| true,
+        &mut unhurried,
+    );
+    assert_eq!(passed, Err(found_out.clone()));
+    // Nothing is left of the lie, wherever one goes from here and by whatever means.
+    let is_true = |timeline: &mut ReplayTimeline| {
+        let at = timeline.position();
+        assert_eq!(timeline.state_hash(), straight(&bytes, at).1, "at {at}");
+    };
+    is_true(&mut timeline);
+    timeline.step(RunDirection::Forward).expect("goes on");
+    is_true(&mut timeline);
+    for at in [2 * STEPS + 9, STEPS + 9] {
+        let at = Icount(at);
+        timeline.seek(at, &mut unhurried).expect("gets there");
+        is_true(&mut timeline);
+    }
+
+    // A search comes back to where it was asked, in the true state.
+    let mut timeline = believing();
+    let found = timeline.find_all(
+        Icount(STEPS + 9)..Icount(2 * STEPS),
+        &never,
+        &|| Box::new(|_: &Machine, _: &reprise_core::debug::DebugHit| true),
+        &TwoAtATime,
+        &mut unhurried,
+    );
+    assert_eq!(found, Err(found_out));
+    assert_eq!(timeline.position(), Icount(STEPS + 9));
+    is_true(&mut timeline);
+}
+
+/// Says that it runs two jobs at a time, so that searches are divided.
+struct TwoAtATime;
+
+impl Executor for TwoAtATime {
+    fn width(&self) -> usize {
+        2
+    }
+
+    fn run(&self, jobs: Vec<Job<'_>>) {
+        jobs.into_iter().for_each(|job| job());
+    }
 }
 
 /// The recording with a keyframe source of its own.

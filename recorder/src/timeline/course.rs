@@ -63,6 +63,28 @@ impl Course {
         Ok(course)
     }
 
+    /// Appends what was recorded since; it goes on to `end`.
+    pub(super) fn extend(
+        &mut self,
+        entries: impl IntoIterator<Item = Entry>,
+        end: Icount,
+    ) -> Result<(), TimelineError> {
+        for entry in entries {
+            let is_late = entry.icount() < self.end || self.recorded_end.is_some();
+            let last = self.events.last().map(|event| event.icount);
+            if is_late || last.is_some_and(|last| entry.icount() < last) {
+                return Err(TimelineError::OutOfOrder(entry.icount()));
+            }
+            match entry {
+                Entry::Event(event) => self.events.push(event),
+                Entry::Hash { icount, hash } => self.hashes.push((icount, hash)),
+                Entry::End(end) => self.recorded_end = Some(end),
+            }
+        }
+        self.end = self.end.max(end);
+        Ok(())
+    }
+
     /// The course up to a position, from where the machine goes on by itself.
     pub(super) fn fork(&self, at: Icount) -> Self {
         Self {

@@ -17,6 +17,8 @@ pub(super) struct Parent {
     pub(super) fork: Icount,
     /// Spares the way back to there.
     at_fork: Option<Snapshot>,
+    /// Its marks.
+    marks: BTreeMap<String, Icount>,
 }
 
 impl Parent {
@@ -24,6 +26,22 @@ impl Parent {
     pub(super) fn forget_states(&mut self) {
         self.later.clear();
         self.at_fork = None;
+    }
+
+    /// Takes over those marks of the diversion that are places of the recording, too.
+    fn keep_marks(&mut self, marks: &BTreeMap<String, Icount>) {
+        let shared = marks.iter().filter(|(_, at)| **at <= self.fork);
+        self.marks
+            .extend(shared.map(|(name, at)| (name.clone(), *at)));
+    }
+
+    /// Appends what the recording has logged since.
+    pub(super) fn extend(
+        &mut self,
+        entries: impl IntoIterator<Item = Entry>,
+        end: Icount,
+    ) -> Result<(), TimelineError> {
+        self.course.extend(entries, end)
     }
 }
 
@@ -41,8 +59,28 @@ impl ReplayTimeline {
             later: self.checkpoints.split_off_after(fork),
             fork,
             at_fork: Some(self.machine.snapshot()),
+            marks: self.marks.clone(),
         });
         self.checkpoint(fork);
+    }
+
+    /// Moves the fork back to a position, whose state is given: the diversion up to now is forgotten.
+    fn move_fork_back(&mut self, fork: Icount, at_fork: Snapshot) {
+        let Some(parent) = &mut self.parent else {
+            return;
+        };
+        // Up to the old fork, all that was made in the diversion is the recording's as well.
+        drop(self.checkpoints.split_off_after(parent.fork));
+        parent
+            .later
+            .append(&mut self.checkpoints.split_off_after(fork));
+        if let Some(at_old_fork) = parent.at_fork.replace(at_fork.clone()) {
+            parent.later.insert(parent.fork, at_old_fork);
+        }
+        self.checkpoints.insert(fork, at_fork);
+        parent.keep_marks(&self.marks);
+        self.marks.clone_from(&parent.marks);
+        parent.fork = fork;
     }
 
     /// Whether the timeline is that of a diversion, and where it parted from the recording.
@@ -51,18 +89,20 @@ impl ReplayTimeline {
         self.parent.as_ref().map(|parent| parent.fork)
     }
 
-    /// Ends the diversion and goes back to where it parted from the recording.
+    /// Ends the diversion and goes back to where it parted from the recording. Marks that were set after there in the
+    /// diversion end with it.
     ///
     /// # Errors
     /// [`TimelineError`].
     pub fn return_to_recording(&mut self) -> Result<(), TimelineError> {
-        let Some(parent) = self.parent.take() else {
+        let Some(mut parent) = self.parent.take() else {
             return Ok(());
         };
+        parent.keep_marks(&self.marks);
         drop(self.checkpoints.split_off_after(parent.fork));
         self.course = parent.course;
         self.checkpoints.append(parent.later);
-        self.marks.retain(|_, at| *at <= self.course.end);
+        self.marks = parent.marks;
         if let Some(at_fork) = parent.at_fork {
             self.checkpoints.insert(parent.fork, at_fork);
             return self.restore(parent.fork);
@@ -71,7 +111,8 @@ impl ReplayTimeline {
         self.seek(parent.fork, &mut super::unhurried).map(drop)
     }
 
-    /// Delivers an input to the diversion, here. What lay ahead of here in the diversion is forgotten.
+    /// Delivers an input to the diversion, here. What lay ahead of here in the diversion is forgotten; before the fork
+    /// that is all of it, and the diversion begins anew from here.
     ///
     /// # Errors
     /// [`TimelineError::NotDiverted`]; [`TimelineError::Machine`] when the machine does not take it, and nothing has
@@ -81,12 +122,13 @@ impl ReplayTimeline {
             return Err(TimelineError::NotDiverted);
         };
         let here = self.position();
-        if here < parent.fork {
-            return Err(TimelineError::NotDiverted);
-        }
+        let before = (here < parent.fork).then(|| self.machine.snapshot());
         self.machine.set_debug_plan(None);
         self.machine.inject(&event)?;
         self.machine.take_outputs();
+        if let Some(before) = before {
+            self.move_fork_back(here, before);
+        }
         self.course = self.course.fork(here);
         self.course.events.push(TimedEvent {
             icount: here,

@@ -52,12 +52,60 @@ impl ReplayTimeline {
             }
             RunDirection::Forward => {
                 self.machine.set_debug_plan(None);
+                let mut waits = false;
                 if self.course.is_open || here < self.course.end {
-                    self.pass(here.after(1), false, &mut super::unhurried)?;
+                    let pass = self.pass(here.after(1), false, &mut super::unhurried)?;
+                    waits = pass == Pass::Waits;
                 }
-                Ok(self.status(false))
+                let mut status = self.status(false);
+                if waits {
+                    status.edge = Some(TraceEdge::End);
+                }
+                Ok(status)
             }
         }
+    }
+
+    /// As [`ReplayTimeline::step`]; the hits of the step that it goes over, in either direction, are those that `judge`
+    /// accepts. Only what is known when a step is done can be among them: accesses to watched memory.
+    ///
+    /// # Errors
+    /// [`TimelineError`].
+    pub fn step_watching(
+        &mut self,
+        direction: RunDirection,
+        plan: &DebugPlan,
+        judge: JudgeFn<'_>,
+    ) -> Result<StopStatus, TimelineError> {
+        let here = self.position();
+        let from = match direction {
+            RunDirection::Forward => here,
+            RunDirection::Backward => Icount(here.0.saturating_sub(1)),
+        };
+        if plan.is_empty() || from == here && direction == RunDirection::Backward {
+            return self.step(direction);
+        }
+        self.seek(from, &mut super::unhurried)?;
+        self.machine.set_debug_plan(Some(plan.clone()));
+        self.machine.pass_here();
+        let stepped = if self.course.is_open || from < self.course.end {
+            self.pass(from.after(1), false, &mut super::unhurried)
+        } else {
+            Ok(Pass::Reached)
+        };
+        let mut hits = self.machine.take_hits();
+        hits.retain(|hit| hit.icount == from && judge(&self.machine, hit));
+        self.machine.set_debug_plan(None);
+        let mut status = match (stepped?, direction) {
+            (_, RunDirection::Backward) => self.seek(from, &mut super::unhurried)?,
+            (Pass::Waits, _) => StopStatus {
+                edge: Some(TraceEdge::End),
+                ..self.status(false)
+            },
+            _ => self.status(false),
+        };
+        status.hits = hits;
+        Ok(status)
     }
 
     /// Runs until a hit of the plan that `judge` accepts, an end of the timeline, or a word from `control`.

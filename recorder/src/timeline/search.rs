@@ -5,14 +5,18 @@ use super::{Control, MachineSource, Pass, ReplayTimeline, SLICE_STEPS, TimelineE
 use reprise_core::debug::{DebugHit, DebugPlan};
 use reprise_core::machine::{Machine, Snapshot, StateHash};
 use reprise_core::types::Icount;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Intervals are at least this long, so that restoring a machine for one is worth it.
 const INTERVAL_STEPS_MIN: u64 = 1 << 24;
 
-/// And at most so long: about as long as somebody waits for an interrupted search to end.
+/// And at most so long, so that a round of them is searched within seconds.
 const INTERVAL_STEPS_MAX: u64 = 1 << 27;
+
+/// Hits between two looks at the caller's control, where hits are so dense that a slice of steps takes long.
+const SLICE_HITS: u32 = 256;
 
 /// Hits beyond this number are not collected: a plan that matches everywhere must not eat the memory.
 pub const HITS_MAX: usize = 1 << 20;
@@ -41,6 +45,12 @@ pub trait Executor {
 
     /// Runs all jobs to their ends.
     fn run(&self, jobs: Vec<Job<'_>>);
+
+    /// Runs all jobs to their ends and calls `poll` on the caller's thread every ten milliseconds or so meanwhile. An
+    /// executor that has only [`Executor::run`] leaves `poll` alone: a search is then interrupted between its rounds.
+    fn run_polling(&self, jobs: Vec<Job<'_>>, _poll: &mut dyn FnMut()) {
+        self.run(jobs);
+    }
 }
 
 /// One job after the other.
@@ -116,7 +126,7 @@ impl ReplayTimeline {
 
     fn come_back(&mut self, here: Icount, found: Found) -> Found {
         if matches!(found, Err(TimelineError::BadKeyframe(_))) {
-            self.distrust_keyframes();
+            self.distrust_keyframes()?;
         }
         self.seek(here, &mut super::unhurried)?;
         found
@@ -212,6 +222,8 @@ impl ReplayTimeline {
         control: Control<'_>,
     ) -> Result<Vec<Interval>, TimelineError> {
         self.machine.set_debug_plan(None);
+        // What keyframes claim of places after the fork is not about a diversion.
+        let last_claim = self.diverged_at().unwrap_or(Icount(u64::MAX));
         let mut intervals = Vec::new();
         let mut start = self.start_near(range.start, 0, control)?;
         loop {
@@ -226,7 +238,7 @@ impl ReplayTimeline {
             intervals.push(Interval {
                 start: start.1,
                 to,
-                claim: self.claims.get(&to).copied(),
+                claim: (self.claims.get(&to).copied()).filter(|_| to <= last_claim),
             });
             match next {
                 Some(next) => start = next,
@@ -270,27 +282,42 @@ impl Search<'_> {
                 .map(|interval| self.interval(machine, interval, judge(), control));
             return found.collect();
         }
+        // An interval that no job comes to any more has no result.
         let results: Vec<Mutex<Found>> = (intervals.iter())
-            .map(|_| Mutex::new(Ok(Vec::new())))
+            .map(|_| Mutex::new(Err(TimelineError::Interrupted)))
             .collect();
+        // The control stays on the caller's thread; the jobs look at what it said last.
+        let is_interrupted = AtomicBool::new(false);
         let queue = Mutex::new(intervals.iter().zip(&results));
         let jobs = machines.iter_mut().map(|machine| {
-            let queue = &queue;
+            let (queue, is_interrupted) = (&queue, &is_interrupted);
             Box::new(move || {
-                loop {
+                let mut control = |_| match is_interrupted.load(Ordering::Relaxed) {
+                    true => ControlFlow::Break(()),
+                    false => ControlFlow::Continue(()),
+                };
+                while control(self.from).is_continue() {
                     // A poisoned lock means that another job has panicked: this one ends, too.
                     let next = queue.lock().ok().and_then(|mut queue| queue.next());
                     let Some((interval, result)) = next else {
                         return;
                     };
-                    let found = self.interval(machine, interval, judge(), &mut super::unhurried);
+                    let found = self.interval(machine, interval, judge(), &mut control);
                     if let Ok(mut result) = result.lock() {
                         *result = found;
                     }
                 }
             }) as Job<'_>
         });
-        executor.run(jobs.collect());
+        executor.run_polling(jobs.collect(), &mut || {
+            // Once is enough: a control need not say it twice.
+            if !is_interrupted.load(Ordering::Relaxed) && control(self.from).is_break() {
+                is_interrupted.store(true, Ordering::Relaxed);
+            }
+        });
+        if is_interrupted.into_inner() {
+            return vec![Err(TimelineError::Interrupted)];
+        }
         let results = results.into_iter().map(Mutex::into_inner);
         results
             .map(|found| found.unwrap_or_else(PoisonError::into_inner))
@@ -311,6 +338,7 @@ impl Search<'_> {
         machine.restore(&interval.start)?;
         machine.set_debug_plan(Some(self.plan.clone()));
         let mut hits = Vec::new();
+        let mut hits_in_a_row = 0;
         loop {
             let slice = machine.icount().after(SLICE_STEPS).min(interval.to);
             let advance = self.course.follow(machine, slice)?;
@@ -326,10 +354,13 @@ impl Search<'_> {
                 }
                 hits.push(hit);
             }
-            if advance == Advance::Hits {
+            let is_hit = advance == Advance::Hits;
+            hits_in_a_row = if is_hit { hits_in_a_row + 1 } else { 0 };
+            if is_hit && hits_in_a_row < SLICE_HITS {
                 continue;
             }
-            if advance == Advance::Reached && machine.icount() < interval.to {
+            if is_hit || (advance == Advance::Reached && machine.icount() < interval.to) {
+                hits_in_a_row = 0;
                 if control(machine.icount()).is_break() {
                     return Err(TimelineError::Interrupted);
                 }

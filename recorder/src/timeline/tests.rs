@@ -1,15 +1,14 @@
 //! The laws of a timeline, against straight runs and plain stepping.
 
 use super::*;
-use crate::record::{RecordOptions, RecordSession};
 use crate::replay::ReplaySession;
-use crate::testing::echo_machine;
+use crate::testing::{BUSY_STEPS, EchoSource, echo_machine, echo_recording};
 use reprise_core::debug::{DebugHit, DebugPlan, HitKind, Watch, WatchKind, WatchPlace};
-use reprise_core::event::{ConsolePort, DebugWrite};
+use reprise_core::event::DebugWrite;
 use reprise_core::machine::StateHash;
 use reprise_core::types::{CpuId, GuestPhysAddr, GuestVirtAddr};
 use std::convert::Infallible;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const SEED: u8 = 5;
 /// The program's page of data: the count of timer interrupts, then what it computes.
@@ -18,41 +17,21 @@ const DATA: u64 = 0x8001_0000;
 const PROMPT: u64 = 0x8000_0064;
 const ROUND: u64 = 0x8000_00c4;
 
-struct Source;
-
-impl MachineSource for Source {
-    fn machine(&self) -> Result<Machine, MachineError> {
-        Ok(echo_machine(SEED))
-    }
-}
-
-/// Some lines, each of which makes the program compute, with idle time in between.
 fn recording(keys: &[u8]) -> Vec<Entry> {
-    let mut session = RecordSession::new(echo_machine(SEED), Vec::new(), RecordOptions::default());
-    for key in keys {
-        session.feed_console(ConsolePort::Uart, &[*key]);
-        for _ in 0..3 {
-            session.advance(7000, Duration::ZERO).expect("runs");
-        }
-    }
-    session.feed_console(ConsolePort::Uart, b"q");
-    while session
-        .advance(1 << 20, Duration::ZERO)
-        .expect("runs")
-        .halted
-        .is_none()
-    {}
-    session
-        .finish(crate::entry::EndReason::Stopped)
-        .expect("is kept")
-        .1
+    echo_recording(SEED, keys)
 }
 
 fn timeline(entries: &[Entry], checkpoint_bytes_max: u64) -> ReplayTimeline {
     let options = TimelineOptions {
         checkpoint_bytes_max,
     };
-    ReplayTimeline::new(Arc::new(Source), entries.to_vec(), Box::new(()), options).expect("opens")
+    ReplayTimeline::new(
+        Arc::new(EchoSource(SEED)),
+        entries.to_vec(),
+        Box::new(()),
+        options,
+    )
+    .expect("opens")
 }
 
 fn straight_hash(entries: &[Entry], at: Icount) -> StateHash {
@@ -414,6 +393,180 @@ fn a_diversion_leaves_the_recording_as_it_is() {
     assert_eq!(timeline.state_hash(), straight_hash(&entries, end));
 }
 
+/// Three threads; the control is asked when one of them stands at a hit, which it leaves after that.
+struct PolledThreads<'a> {
+    is_at_hit: &'a AtomicBool,
+    was_polled: &'a AtomicBool,
+}
+
+impl Executor for PolledThreads<'_> {
+    fn width(&self) -> usize {
+        3
+    }
+
+    fn run(&self, jobs: Vec<Job<'_>>) {
+        self.run_polling(jobs, &mut || {});
+    }
+
+    fn run_polling(&self, jobs: Vec<Job<'_>>, poll: &mut dyn FnMut()) {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = jobs.into_iter().map(|job| scope.spawn(job)).collect();
+            let is_over = || threads.iter().all(|thread| thread.is_finished());
+            while !self.is_at_hit.load(Ordering::SeqCst) && !is_over() {
+                std::thread::yield_now();
+            }
+            poll();
+            self.was_polled.store(true, Ordering::SeqCst);
+        });
+    }
+}
+
+#[test]
+fn the_jobs_of_a_search_are_interrupted_at_once() {
+    let entries = recording(b"cb");
+    let mut timeline = timeline(&entries, 64 << 20);
+    let end = timeline.end();
+    assert!(end.0 > BUSY_STEPS);
+    let dense = DebugPlan {
+        breakpoints: [GuestVirtAddr(ROUND)].into(),
+        ..DebugPlan::default()
+    };
+    for finds_all in [true, false] {
+        let is_at_hit = Arc::new(AtomicBool::new(false));
+        let was_polled = Arc::new(AtomicBool::new(false));
+        let judged = Arc::new(AtomicU64::new(0));
+        let judge = || -> Box<dyn Judge> {
+            let (is_at_hit, was_polled) = (Arc::clone(&is_at_hit), Arc::clone(&was_polled));
+            let judged = Arc::clone(&judged);
+            let judge = move |_: &Machine, _: &DebugHit| {
+                is_at_hit.store(true, Ordering::SeqCst);
+                while !was_polled.load(Ordering::SeqCst) {
+                    std::thread::yield_now();
+                }
+                judged.fetch_add(1, Ordering::SeqCst);
+                false
+            };
+            Box::new(judge)
+        };
+        let executor = PolledThreads {
+            is_at_hit: &is_at_hit,
+            was_polled: &was_polled,
+        };
+        let mut words = 0;
+        // It says it once, and while the jobs run.
+        let mut control = |_| {
+            let is_due = is_at_hit.load(Ordering::SeqCst) && words == 0;
+            words += u32::from(is_due);
+            match is_due {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
+        let found = if finds_all {
+            timeline.find_all(Icount(0)..end, &dense, &judge, &executor, &mut control)
+        } else {
+            timeline.find_last(Icount(0)..end, &dense, &judge, &executor, &mut control)
+        };
+        assert_eq!(found, Err(TimelineError::Interrupted));
+        let judged = judged.load(Ordering::SeqCst);
+        assert!(
+            (1..=3 * 256).contains(&judged),
+            "{judged} hits were looked at"
+        );
+        assert_eq!(timeline.position(), Icount(0));
+    }
+}
+
+fn data_write(byte: u8) -> DebugWrite {
+    DebugWrite::Memory {
+        address: GuestPhysAddr(DATA),
+        bytes: vec![byte; 8],
+    }
+}
+
+#[test]
+fn marks_of_a_diversion_end_with_it() {
+    let entries = recording(b"aa");
+    let mut timeline = timeline(&entries, 64 << 20);
+    let fork = Icount(timeline.end().0 / 2);
+    let go = |timeline: &mut ReplayTimeline, at: Icount, name: &str| {
+        timeline.seek(at, &mut unhurried).expect("gets there");
+        timeline.set_mark(name);
+    };
+    go(&mut timeline, fork.after(5), "later");
+    go(&mut timeline, fork.after(9), "renewed");
+    go(&mut timeline, fork, "fork");
+    timeline.diverge();
+    timeline.write(data_write(7)).expect("is written");
+    timeline.set_mark("written");
+    timeline.set_mark("renewed");
+    go(&mut timeline, Icount(fork.0 - 3), "earlier");
+    timeline.return_to_recording().expect("goes back");
+    let marks: Vec<(String, Icount)> = (timeline.marks().into_iter())
+        .map(|mark| (mark.name, mark.icount))
+        .collect();
+    let expected = [
+        ("earlier", Icount(fork.0 - 3)),
+        ("fork", fork),
+        ("later", fork.after(5)),
+        ("renewed", fork.after(9)),
+    ];
+    assert_eq!(marks, expected.map(|(name, at)| (name.to_owned(), at)));
+}
+
+#[test]
+fn a_write_before_the_fork_begins_the_diversion_anew() {
+    let entries = recording(b"aa");
+    let mut timeline = timeline(&entries, 64 << 20);
+    let end = timeline.end();
+    let forks = [Icount(end.0 * 2 / 3), Icount(end.0 / 3)];
+    for (byte, fork) in [7, 9].into_iter().zip(forks) {
+        timeline.seek(fork, &mut unhurried).expect("gets there");
+        timeline.diverge();
+        timeline.write(data_write(byte)).expect("is written");
+        for _ in 0..40 {
+            timeline.step(RunDirection::Forward).expect("goes on");
+        }
+        timeline.set_mark("there");
+        assert_eq!(timeline.diverged_at(), Some(fork));
+        assert_eq!(timeline.end(), timeline.position());
+    }
+    // It is the recording up to the new fork, and then its own, without the write at the old one.
+    let there = timeline.position();
+    let hash = timeline.state_hash();
+    let own = timeline.entries_to_here();
+    assert_eq!(straight_hash(&own, there), hash);
+    for at in [forks[1], Icount(forks[1].0 / 2), there] {
+        timeline.seek(at, &mut unhurried).expect("gets there");
+        assert_eq!(timeline.state_hash(), straight_hash(&own, at), "at {at}");
+    }
+    // A write that is refused moves nothing.
+    let before = Icount(forks[1].0 - 8);
+    timeline.seek(before, &mut unhurried).expect("gets there");
+    let unknown = DebugWrite::Register {
+        cpu: CpuId(0),
+        register: 400,
+        value: 0,
+    };
+    assert!(matches!(
+        timeline.write(unknown),
+        Err(TimelineError::Machine(_))
+    ));
+    assert_eq!(timeline.diverged_at(), Some(forks[1]));
+
+    timeline.return_to_recording().expect("goes back");
+    assert_eq!((timeline.position(), timeline.end()), (forks[1], end));
+    assert_eq!(timeline.marks(), []);
+    for at in [forks[1], forks[0], forks[0].after(20), there, end] {
+        timeline.seek(at, &mut unhurried).expect("gets there");
+        assert_eq!(
+            timeline.state_hash(),
+            straight_hash(&entries, at),
+            "at {at}"
+        );
+    }
+}
+
 #[test]
 fn times_events_and_marks_are_found() {
     let entries = recording(b"aa");
@@ -453,7 +606,7 @@ fn contradictions_are_refused_and_divergences_seen() {
     let mut swapped = entries.clone();
     swapped.swap(0, 2);
     let opened = ReplayTimeline::new(
-        Arc::new(Source),
+        Arc::new(EchoSource(SEED)),
         swapped,
         Box::new(()),
         TimelineOptions::default(),
