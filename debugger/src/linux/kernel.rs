@@ -110,6 +110,11 @@ impl Kernel {
         self.facts.symbols.symbol_at(address.0)
     }
 
+    /// All symbols with their addresses, ascending.
+    pub fn symbols(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.facts.symbols.iter()
+    }
+
     /// Why tasks cannot be seen, in one sentence; `None` when they can.
     #[must_use]
     pub fn lacks_types(&self) -> Option<&str> {

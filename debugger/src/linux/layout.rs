@@ -82,6 +82,11 @@ layouts! {
         x1: "ra",
         x31: "t6",
         status: "status",
+        cause: "cause",
+    }
+    /// include/linux/signal_types.h
+    KsignalLayout = "ksignal" {
+        signal: "sig",
     }
     /// arch/riscv/include/asm/page.h
     KernelMapLayout = "kernel_mapping" {
@@ -243,6 +248,7 @@ pub(super) struct Types {
     pub(super) task: TaskLayout,
     pub(super) signal: SignalLayout,
     pub(super) registers: RegistersLayout,
+    pub(super) ksignal: KsignalLayout,
     pub(super) kernel_map: KernelMapLayout,
     pub(super) mm: MmLayout,
     pub(super) vma: VmaLayout,
@@ -280,6 +286,7 @@ impl Types {
             task: TaskLayout::resolve(btf)?,
             signal: SignalLayout::resolve(btf)?,
             registers: RegistersLayout::resolve(btf)?,
+            ksignal: KsignalLayout::resolve(btf)?,
             kernel_map: KernelMapLayout::resolve(btf)?,
             mm: MmLayout::resolve(btf)?,
             vma: VmaLayout::resolve(btf)?,

@@ -30,7 +30,9 @@ mod page_cache;
 mod path;
 mod process;
 mod registers;
+mod symbol_file;
 mod symbols;
+mod system_call;
 mod task;
 mod view;
 
@@ -39,5 +41,6 @@ pub use kernel::{Kernel, LinuxError};
 pub use mapping::{MappedFile, Mapping};
 pub use module::Module;
 pub use registers::TaskRegisters;
+pub use system_call::{system_call_name, system_call_number};
 pub use task::{TASKS_MAX, Task, TaskAddress, TaskState};
 pub use view::LinuxView;

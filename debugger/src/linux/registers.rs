@@ -4,6 +4,7 @@ use super::task::Task;
 use super::view::LinuxView;
 use reprise_core::riscv::trap::Privilege;
 use reprise_core::riscv::view::HartView;
+use reprise_core::types::GuestVirtAddr;
 
 /// RISC-V Privileged 4.1.1 (`sstatus`) and 4.1.7 (`sepc`).
 const SSTATUS: u16 = 0x100;
@@ -59,11 +60,7 @@ impl LinuxView<'_> {
             }
         }
         let layout = &types.registers;
-        let stack = self.pointer(task.address.0, types.task.stack)?;
-        // `task_pt_regs`, arch/riscv/include/asm/processor.h.
-        let saved = stack
-            .wrapping_add(self.kernel.thread_bytes())
-            .wrapping_sub(types.registers_bytes.next_multiple_of(STACK_ALIGN));
+        let saved = self.saved_registers(task)?;
         // The order of `struct pt_regs` is that of the registers.
         if layout.x31.offset.checked_sub(layout.x1.offset) != Some(30 * 8) {
             return None;
@@ -88,6 +85,54 @@ impl LinuxView<'_> {
             f,
             fcsr,
         })
+    }
+
+    /// Where a task's registers of user mode are saved: `task_pt_regs`, arch/riscv/include/asm/processor.h.
+    fn saved_registers(&self, task: &Task) -> Option<u64> {
+        let types = self.types()?;
+        let stack = self.pointer(task.address.0, types.task.stack)?;
+        Some(
+            stack
+                .wrapping_add(self.kernel.thread_bytes())
+                .wrapping_sub(types.registers_bytes.next_multiple_of(STACK_ALIGN)),
+        )
+    }
+
+    /// Why a task left user mode the last time, as `scause` numbers it.
+    #[must_use]
+    pub fn user_exit_cause(&self, task: &Task) -> Option<u64> {
+        let saved = self.saved_registers(task)?;
+        self.field(saved, self.types()?.registers.cause)
+    }
+
+    /// Where the register of user mode lies that a debugger gives this number (0 to 31 for `x0` to `x31`, 32 for `pc`),
+    /// while the task is in the kernel. Writing there writes what user mode will find. `None` for other registers.
+    #[must_use]
+    pub fn user_register_address(&self, task: &Task, number: u16) -> Option<GuestVirtAddr> {
+        let layout = &self.types()?.registers;
+        let saved = self.saved_registers(task)?;
+        let offset = match number {
+            1..=31 => layout.x1.offset + 8 * u64::from(number - 1),
+            32 => layout.pc.offset,
+            _ => return None,
+        };
+        Some(GuestVirtAddr(saved.wrapping_add(offset)))
+    }
+
+    /// Number of the signal in a `struct ksignal` at an address of the kernel's.
+    #[must_use]
+    pub fn signal_of_ksignal(&self, address: u64) -> Option<u8> {
+        let signal = self.field(address, self.types()?.ksignal.signal)?;
+        u8::try_from(signal).ok()
+    }
+
+    /// Number of the signal in a `kernel_siginfo_t` at an address of the kernel's. Its number comes first, as in what
+    /// programs get (include/uapi/asm-generic/siginfo.h).
+    #[must_use]
+    pub fn signal_of_siginfo(&self, address: u64) -> Option<u8> {
+        let mut bytes = [0; 4];
+        self.memory.read(address, &mut bytes)?;
+        u8::try_from(u32::from_le_bytes(bytes)).ok()
     }
 
     /// The registers of a task inside the kernel: those of the CPU if it runs there, else those with which

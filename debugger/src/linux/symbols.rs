@@ -137,7 +137,7 @@ impl Symbols {
         Some((self.name(first), address - start))
     }
 
-    #[cfg(test)]
+    /// All symbols, ascending.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
         (0..self.addresses.len()).map(|index| (self.name(index), self.addresses[index]))
     }

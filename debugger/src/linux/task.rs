@@ -25,6 +25,8 @@ pub struct TaskAddress(pub u64);
 pub enum TaskState {
     /// It runs or could run (R).
     Running,
+    /// It has been made and has not been let run yet; `ps` shows it as running (R).
+    New,
     /// It waits and a signal would wake it (S).
     Sleeping,
     /// It waits and no signal wakes it (D).
@@ -48,7 +50,7 @@ impl TaskState {
     #[must_use]
     pub const fn letter(self) -> char {
         match self {
-            Self::Running => 'R',
+            Self::Running | Self::New => 'R',
             Self::Sleeping => 'S',
             Self::DiskSleep => 'D',
             Self::Stopped => 'T',
@@ -60,11 +62,32 @@ impl TaskState {
         }
     }
 
+    /// A word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::New => "new",
+            Self::Sleeping => "sleeping",
+            Self::DiskSleep => "waiting",
+            Self::Stopped => "stopped",
+            Self::Traced => "traced",
+            Self::Zombie => "zombie",
+            Self::Dead => "dead",
+            Self::Parked => "parked",
+            Self::Idle => "idle",
+        }
+    }
+
     /// From `__state` and `exit_state`, as `__task_state_index` does it (include/linux/sched.h).
     fn from_flags(state: u64, exit_state: u64) -> Self {
         const IDLE: u64 = 0x402;
         const RTLOCK_WAIT: u64 = 0x1000;
+        const NEW: u64 = 0x800;
         const REPORTED: u64 = 0x7f;
+        if state & NEW != 0 {
+            return Self::New;
+        }
         if state & IDLE == IDLE {
             return Self::Idle;
         }
@@ -108,6 +131,16 @@ pub struct Task {
 }
 
 impl LinuxView<'_> {
+    /// The status with which a task's process is ending, as `wait` will report it, once that has been decided.
+    #[must_use]
+    pub fn group_exit_status(&self, task: &Task) -> Option<u32> {
+        let types = self.types()?;
+        let signal = self.pointer(task.address.0, types.task.signal)?;
+        let is_group_exit = self.field(signal, types.signal.flags)? & IS_GROUP_EXIT != 0;
+        let status = is_group_exit.then(|| self.field(signal, types.signal.group_exit_code))??;
+        Some(status as u32)
+    }
+
     /// All threads of all processes and all kernel threads, zombies included, at most [`TASKS_MAX`], in the order in which
     /// the processes began. The idle task is not among them, the task that runs always is.
     #[must_use]
