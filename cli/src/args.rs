@@ -143,6 +143,22 @@ The trace is replayed once. Keyframes that it has are replaced; what was recorde
     /// Measure how fast time travel is in a trace.
     #[command(hide = true)]
     TravelBench(TravelBenchArgs),
+    /// Debug a trace with gdb, forwards and backwards.
+    #[command(after_help = "\
+Examples:
+  reprise gdb bug.rpt                           starts gdb where the recorded program begins
+  reprise gdb bug.rpt --at 120000000            at an icount
+  reprise gdb bug.rpt -- -ex continue -ex 'reverse-stepi' -ex 'info threads'
+  reprise gdb bug.rpt --machine                 the kernel and everything below, from power-on
+  reprise gdb bug.rpt --server --port 1234      for another gdb or LLDB: target remote :1234
+  reprise gdb --live --port 1234 -o new.rpt -- /demos/race
+                                                debug while it is recorded; its console is this terminal
+
+Each Linux process is an inferior of gdb, with its threads; symbols come out of the guest. Beside gdb's own
+commands (continue, reverse-continue, reverse-stepi, watch, ...) there are `when`, `seek`, `to-start`, `to-end`, `ps`,
+`who-wrote VARIABLE`, and more under `monitor help`. The trace is never changed: writing a register or variable, or
+calling a function, goes on in a diversion, and `undiverge` ends that.")]
+    Gdb(GdbArgs),
     /// Run a bare-metal RISC-V ELF that reports through HTIF `tohost`.
     #[command(after_help = "\
 Examples:
@@ -352,6 +368,74 @@ pub(crate) struct TravelBenchArgs {
     pub(crate) checkpoint_mib: u64,
     #[command(flatten)]
     pub(crate) images: ImagesArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct GdbArgs {
+    /// The trace.
+    #[arg(
+        value_name = "FILE",
+        required_unless_present = "live",
+        conflicts_with = "live"
+    )]
+    pub(crate) trace: Option<PathBuf>,
+    /// Listen at this TCP port of the loopback interface; 0 is any free one.
+    #[arg(long, value_name = "N", conflicts_with = "unix")]
+    pub(crate) port: Option<u16>,
+    /// Listen at this path. Default with the gdb that is started: a path that only you can reach.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) unix: Option<PathBuf>,
+    /// Begin at this icount. Default: where the recorded program begins.
+    #[arg(long, value_name = "ICOUNT", conflicts_with = "live")]
+    pub(crate) at: Option<u64>,
+    /// Show the machine and its kernel, not the processes.
+    #[arg(long)]
+    pub(crate) machine: bool,
+    /// Start no gdb: serve one client after the other, until Ctrl-C.
+    #[arg(long, conflicts_with = "gdb")]
+    pub(crate) server: bool,
+    /// The gdb to start. Default: gdb-multiarch, riscv64-linux-gnu-gdb or gdb.
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) gdb: Option<OsString>,
+    /// Memory for checkpoints in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 512,
+          value_parser = clap::value_parser!(u64).range(16..=65536))]
+    pub(crate) checkpoint_mib: u64,
+    #[command(flatten)]
+    pub(crate) images: ImagesArgs,
+    /// Boot the guest, run a command in it and record that, while gdb looks on from another terminal: it stops the
+    /// guest, looks, steps back and goes on.
+    #[arg(long, conflicts_with = "gdb")]
+    pub(crate) live: bool,
+    #[command(flatten)]
+    pub(crate) guest: LiveGuestArgs,
+    /// Arguments for gdb; with --live the command to run in the guest.
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) arguments: Vec<OsString>,
+}
+
+/// What `gdb --live` records.
+#[derive(Args, Debug)]
+pub(crate) struct LiveGuestArgs {
+    /// With --live, the trace to write. Default: recording.rpt, or the next name that is free.
+    #[arg(short, long, value_name = "FILE", requires = "live")]
+    pub(crate) output: Option<PathBuf>,
+    /// With --live, the folder with the guest.
+    #[arg(long, value_name = "DIR", requires = "live")]
+    pub(crate) image: Option<PathBuf>,
+    /// With --live, RAM in MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 256,
+          value_parser = clap::value_parser!(u64).range(64..=65536))]
+    pub(crate) ram: u64,
+    /// With --live, the seed.
+    #[arg(long, value_name = "N", value_parser = crate::seed::parse, requires = "live")]
+    pub(crate) seed: Option<crate::seed::Seed>,
+    /// With --live, put a file or folder of this computer into the guest.
+    #[arg(long, value_name = "HOST:GUEST", requires = "live")]
+    pub(crate) add: Vec<OsString>,
+    /// With --live, type this file into the guest.
+    #[arg(long, value_name = "FILE", requires = "live")]
+    pub(crate) input: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]

@@ -111,61 +111,118 @@ where
     L: EntryLog,
     L::Error: std::fmt::Display,
 {
-    let began = Instant::now();
-    let icount_max = icount_max.unwrap_or(u64::MAX);
-    let mut timeout = Some(Duration::ZERO);
-    let mut cause = None;
-    let mut exit_status = None;
-    let reason = loop {
+    let mut driver = Driver::new(icount_max);
+    loop {
+        if let Some(end) = driver.turn(session, console, None)? {
+            return Ok(end);
+        }
+    }
+}
+
+/// Drives a live guest turn by turn.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    began: Instant,
+    icount_max: u64,
+    /// How long the next turn may wait for something to happen.
+    timeout: Option<Duration>,
+    exit_status: Option<i32>,
+    cause: Option<StopCause>,
+}
+
+impl Driver {
+    /// For a guest that begins now.
+    pub(crate) fn new(icount_max: Option<u64>) -> Self {
+        Self {
+            began: Instant::now(),
+            icount_max: icount_max.unwrap_or(u64::MAX),
+            timeout: Some(Duration::ZERO),
+            exit_status: None,
+            cause: None,
+        }
+    }
+
+    /// Runs the guest for some ten milliseconds, or waits for what it waits for, but no longer than `patience`. The end
+    /// of it all, if this was the end.
+    pub(crate) fn turn<L>(
+        &mut self,
+        session: &mut RecordSession<L>,
+        console: &mut Console,
+        patience: Option<Duration>,
+    ) -> anyhow::Result<Option<LiveEnd>>
+    where
+        L: EntryLog,
+        L::Error: std::fmt::Display,
+    {
         let wants_input = session.unaccepted_byte_len() < KEY_BYTES_AHEAD_MAX
             && session.typist().untyped_byte_len() < SCRIPT_BYTES_AHEAD_MAX;
+        let timeout = match (self.timeout, patience) {
+            (Some(timeout), Some(patience)) => Some(timeout.min(patience)),
+            (timeout, patience) => timeout.or(patience),
+        };
         for arrival in console.poll(wants_input, timeout)? {
             match arrival {
                 Arrival::Keys(bytes) => session.feed_console(ConsolePort::Virtio, &bytes),
                 Arrival::Script(bytes) => session.typist().push(&bytes),
                 Arrival::ScriptEnd => session.typist().close(),
                 Arrival::Size(size) => session.feed_size(size),
-                Arrival::Stop => cause = cause.or(Some(StopCause::Person)),
-                Arrival::Signal(number) => cause = Some(StopCause::Signal(number)),
+                Arrival::Stop => self.cause = self.cause.or(Some(StopCause::Person)),
+                Arrival::Signal(number) => self.cause = Some(StopCause::Signal(number)),
             }
         }
-        if cause.is_some() {
-            break EndReason::Stopped;
-        }
-        let steps = STEPS_A_TURN.min(icount_max.saturating_sub(session.machine().icount().0));
+        let reason = if self.cause.is_some() {
+            Some(EndReason::Stopped)
+        } else {
+            self.advance(session, console)?
+        };
+        Ok(reason.map(|reason| LiveEnd {
+            reason,
+            cause: self.cause,
+            icount: session.machine().icount(),
+            exit_status: self.exit_status,
+        }))
+    }
+
+    fn advance<L>(
+        &mut self,
+        session: &mut RecordSession<L>,
+        console: &mut Console,
+    ) -> anyhow::Result<Option<EndReason>>
+    where
+        L: EntryLog,
+        L::Error: std::fmt::Display,
+    {
+        let left = self.icount_max.saturating_sub(session.machine().icount().0);
         let status = session
-            .advance(steps, began.elapsed())
+            .advance(STEPS_A_TURN.min(left), self.began.elapsed())
             .map_err(anyhow_from_record_error)?;
-        exit_status = status.exit_status;
+        self.exit_status = status.exit_status;
         if console.write(&status.outputs).is_err() {
             // The recording ends as if its terminal had gone.
-            cause = Some(StopCause::OutputClosed);
-            break EndReason::Stopped;
+            self.cause = Some(StopCause::OutputClosed);
+            return Ok(Some(EndReason::Stopped));
         }
         if let Some(reason) = status.halted {
-            break EndReason::Halted(reason);
+            return Ok(Some(EndReason::Halted(reason)));
         }
-        if status.icount.0 >= icount_max {
-            break EndReason::LimitReached;
+        if status.icount.0 >= self.icount_max {
+            return Ok(Some(EndReason::LimitReached));
         }
         if status.typist_gave_up {
-            cause = Some(StopCause::TypistGaveUp);
-            break EndReason::WaitsForever;
+            self.cause = Some(StopCause::TypistGaveUp);
+            return Ok(Some(EndReason::WaitsForever));
         }
-        timeout = match status.idle {
+        self.timeout = match status.idle {
             None => Some(Duration::ZERO),
             Some(idle) if idle.waits_forever && !console.is_open() => {
-                break EndReason::WaitsForever;
+                return Ok(Some(EndReason::WaitsForever));
             }
-            Some(idle) => idle.wake_at.map(|at| at.saturating_sub(began.elapsed())),
+            Some(idle) => idle
+                .wake_at
+                .map(|at| at.saturating_sub(self.began.elapsed())),
         };
-    };
-    Ok(LiveEnd {
-        reason,
-        cause,
-        icount: session.machine().icount(),
-        exit_status,
-    })
+        Ok(None)
+    }
 }
 
 /// The session's error as the command reports it.

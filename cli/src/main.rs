@@ -6,6 +6,7 @@ mod commands;
 mod console;
 mod date;
 mod escape;
+mod gdb;
 mod guest;
 mod images;
 mod live;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Command::Verify(args) => commands::verify::verify(&args),
         Command::Index(args) => commands::index::index(&args),
         Command::TravelBench(args) => commands::travel_bench::travel_bench(&args),
+        Command::Gdb(args) => commands::gdb::gdb(&args),
         Command::Bare(args) => commands::bare::bare(&args),
     };
     match result {

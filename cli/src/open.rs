@@ -24,9 +24,16 @@ pub(crate) struct OpenTrace {
 }
 
 /// What the machines of a recording are made from.
-struct Blueprint {
+pub(crate) struct Blueprint {
     config: MachineConfig,
     images: ImageSet,
+}
+
+impl Blueprint {
+    /// For a machine of this configuration with these images.
+    pub(crate) fn new(config: MachineConfig, images: ImageSet) -> Self {
+        Self { config, images }
+    }
 }
 
 impl MachineSource for Blueprint {

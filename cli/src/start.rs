@@ -121,11 +121,17 @@ impl Plan {
 
     /// The machine.
     pub(crate) fn machine(&self, config: &MachineConfig) -> anyhow::Result<Machine> {
+        let set = self.image_set()?;
+        Ok(Machine::new(config.clone(), set.machine_images(), None)?)
+    }
+
+    /// The images, as machines take them.
+    pub(crate) fn image_set(&self) -> anyhow::Result<ImageSet> {
         let mut set = ImageSet::default();
         for (reference, bytes) in &self.images {
             set.insert(reference, SharedImage::clone(bytes))?;
         }
-        Ok(Machine::new(config.clone(), set.machine_images(), None)?)
+        Ok(set)
     }
 
     /// The images, with what they are called.

@@ -255,7 +255,7 @@ fn image_folders(args: &RecordArgs) -> String {
 }
 
 /// A path at which nothing is yet.
-fn free_path() -> anyhow::Result<PathBuf> {
+pub(crate) fn free_path() -> anyhow::Result<PathBuf> {
     (1..10_000)
         .map(|number| match number {
             1 => PathBuf::from("recording.rpt"),
