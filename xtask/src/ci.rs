@@ -6,16 +6,26 @@ use std::time::Instant;
 use crate::tools::{WASM_TARGET, build_reprise, build_wasm, cached_tool, cargo, run};
 use crate::{Failure, Result, checkout, demo, guest, setup};
 
-/// What the tests need beside what the guest needs: the oracles, a C compiler for wasm, a runtime for it.
-const TEST_PACKAGES: &[&str] = &["clang-19", "g++", "llvm-19", "qemu-user"];
+/// What the tests need beside what the guest needs: the oracles, debuggers, a C compiler for wasm, a runtime for it.
+const TEST_PACKAGES: &[&str] = &[
+    "clang-19",
+    "g++",
+    "gdb-multiarch",
+    "lldb-19",
+    "llvm-19",
+    "qemu-user",
+];
 /// What compiles without an operating system.
 const WASM_PACKAGES: &[&str] = &[
     "reprise-core",
     "reprise-traces",
     "reprise-recorder",
+    "reprise-debugger",
     "reprise-wasm-replay",
 ];
 const CARGO_DENY_VERSION: &str = "0.20.2";
+/// The binaries in `tests/fuzz`, whose seeds have the same names.
+const FUZZ_TARGETS: &[&str] = &["trace_reader", "elf_loader", "gdb_packets"];
 /// Seconds for which each fuzz target runs in CI.
 const FUZZ_SECONDS: u32 = 60;
 
@@ -201,17 +211,10 @@ pub(crate) fn fuzz(seconds: u32) -> Result<()> {
     let flags = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
                  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
                  -Ccodegen-units=1 -Cdebug-assertions=on -Coverflow-checks=on";
-    let mut build = cargo(&[
-        "build",
-        "--quiet",
-        "--release",
-        "--target",
-        &host,
-        "--bin",
-        "trace_reader",
-        "--bin",
-        "elf_loader",
-    ]);
+    let mut build = cargo(&["build", "--quiet", "--release", "--target", &host]);
+    for target in FUZZ_TARGETS {
+        build.args(["--bin", target]);
+    }
     // The flags are for the target alone: build scripts run on the host without the fuzzer's runtime.
     run(build
         .current_dir(&folder)
@@ -223,7 +226,9 @@ pub(crate) fn fuzz(seconds: u32) -> Result<()> {
         .arg(&seeds)
         .current_dir(&folder)
         .env("CARGO_TARGET_DIR", target_folder.join("host")))?;
-    for target in ["trace_reader", "elf_loader"] {
+    // Side by side: each has a minute of the clock, and a machine with a few processors has as many minutes for them.
+    let mut running = Vec::new();
+    for target in FUZZ_TARGETS.iter().copied() {
         // What earlier runs found interesting is kept in the cache and grows.
         let corpus = crate::cache::root()?.join("fuzz").join(target);
         crate::files::make_folder(&corpus)?;
@@ -242,9 +247,25 @@ pub(crate) fn fuzz(seconds: u32) -> Result<()> {
                 "-verbosity=0",
                 "-print_final_stats=1",
             ]);
-        run(&mut fuzz)?;
+        let child = fuzz.spawn().map_err(|error| {
+            Failure::new(format!("can't run the fuzz target {target}: {error}"))
+        })?;
+        running.push((target, child));
     }
-    Ok(())
+    let mut failed = Vec::new();
+    for (target, mut child) in running {
+        if !child.wait().is_ok_and(|status| status.success()) {
+            failed.push(target);
+        }
+    }
+    if failed.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "fuzzing found something in {}: see {}",
+        failed.join(", "),
+        target_folder.join("artifacts").display()
+    )))
 }
 
 fn host_target() -> Result<String> {

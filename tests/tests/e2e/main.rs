@@ -3,6 +3,7 @@
 //! `cargo xtask test` builds what these tests need and says where it is.
 
 mod determinism;
+mod gdb;
 mod hostile;
 mod linux;
 mod record_replay;

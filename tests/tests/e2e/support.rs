@@ -133,3 +133,25 @@ pub(crate) fn replay_in_node(trace: &Path) -> Finished {
         .args([guest().join("Image"), guest().join("initrd")]);
     finish(&mut node)
 }
+
+/// The content of a file of the default guest's initial file system, a `newc` archive.
+pub(crate) fn file_of_initrd(path: &str) -> Vec<u8> {
+    const HEADER_BYTES: usize = 110;
+    let archive = std::fs::read(guest().join("initrd")).expect("the guest is built");
+    let mut at = 0;
+    loop {
+        let header = std::str::from_utf8(&archive[at..at + HEADER_BYTES]).expect("a header");
+        let field = |number: usize| {
+            let digits = &header[6 + 8 * number..14 + 8 * number];
+            usize::from_str_radix(digits, 16).expect("a number")
+        };
+        let (file_len, name_len) = (field(6), field(11));
+        let name = &archive[at + HEADER_BYTES..at + HEADER_BYTES + name_len - 1];
+        let content = (at + HEADER_BYTES + name_len).next_multiple_of(4);
+        assert_ne!(name, b"TRAILER!!!", "{path} is not in the initrd");
+        if name == path.as_bytes() {
+            return archive[content..content + file_len].to_vec();
+        }
+        at = (content + file_len).next_multiple_of(4);
+    }
+}

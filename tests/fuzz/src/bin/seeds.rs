@@ -14,7 +14,146 @@ fn main() -> Result<(), Box<dyn Error>> {
     let directory = (std::env::args_os().nth(1))
         .ok_or("name the directory to write the seeds into, as in `seeds corpus`")?;
     write_traces(&Path::new(&directory).join("trace_reader"))?;
-    write_programs(&Path::new(&directory).join("elf_loader"))
+    write_programs(&Path::new(&directory).join("elf_loader"))?;
+    write_packets(&Path::new(&directory).join("gdb_packets"))
+}
+
+/// Sessions with the gdb server, one packet a line.
+fn write_packets(directory: &Path) -> Result<(), Box<dyn Error>> {
+    std::fs::create_dir_all(directory)?;
+    let monitor = |command: &str| {
+        let digits: String = command.bytes().map(|byte| format!("{byte:02x}")).collect();
+        format!("qRcmd,{digits}")
+    };
+    let sessions: [(&str, Vec<String>); 6] = [
+        (
+            "greeting",
+            lines(&[
+                "qSupported:multiprocess+;swbreak+;hwbreak+;qRelocInsn+;exec-events+",
+                "vMustReplyEmpty",
+                "QStartNoAckMode",
+                "!",
+                "Hgp0.0",
+                "qXfer:features:read:target.xml:0,ffb",
+                "qXfer:threads:read::0,1000",
+                "qXfer:osdata:read:processes:0,1000",
+                "qXfer:auxv:read::0,1000",
+                "qXfer:exec-file:read:400001:0,1000",
+                "qAttached:400001",
+                "qTStatus",
+                "?",
+                "qfThreadInfo",
+                "qsThreadInfo",
+                "qThreadExtraInfo,p400001.400001",
+                "qC",
+                "qSymbol::",
+                "vCont?",
+            ]),
+        ),
+        (
+            "points",
+            lines(&[
+                "Z0,800000c8,4;X7,26000622631327",
+                "vCont;c:p-1.-1",
+                "Z2,80010008,8",
+                "Z3,80010008,1",
+                "Z4,8001000c,4",
+                "vCont;c",
+                "bc",
+                "z2,80010008,8",
+                "bc",
+                "c",
+                "QCatchSyscalls:1;40;5d",
+                "QPassSignals:e;17",
+                "vCont;C05:p1.1;c",
+            ]),
+        ),
+        (
+            "steps",
+            lines(&[
+                "Hc-1",
+                "vCont;s:p400001.400001;c",
+                "vCont;r80000000,80000064:p400001.400001",
+                "bs",
+                "s",
+                "bc",
+                "vCont;s",
+            ]),
+        ),
+        (
+            "state",
+            lines(&[
+                "g",
+                "p20",
+                "p341",
+                "p1041",
+                "P6=6300000000000000",
+                "m80000000,40",
+                "M80010008,4:01020304",
+                "X80010010,3:abc",
+                "qSearch:memory:80000000;1000;#",
+                "qGetTLSAddr:p400001.400001,10,0",
+                "qMemoryRegionInfo:80000000",
+            ]),
+        ),
+        (
+            "files",
+            lines(&[
+                "vFile:setfs:0",
+                "vFile:open:2f62696e2f7368,0,1c0",
+                "vFile:fstat:3",
+                "vFile:pread:3,1000,0",
+                "vFile:close:3",
+                "vAttach;400001",
+                "vKill;400001",
+                "D;400001",
+                "D",
+                "k",
+            ]),
+        ),
+        (
+            "monitor",
+            [
+                "help",
+                "when",
+                "seek 1000",
+                "seek +20",
+                "seek -0x10",
+                "seek time 0.0001",
+                "seek event 1",
+                "mark here",
+                "marks",
+                "seek mark here",
+                "events 0 5",
+                "who-wrote 0x80010008 8",
+                "who-read 0x80010008",
+                "diverge",
+                "save file",
+                "return",
+                "catch exec",
+                "ps all",
+                "maps",
+                "files",
+                "start",
+                "end",
+            ]
+            .map(monitor)
+            .to_vec(),
+        ),
+    ];
+    for (name, packets) in sessions {
+        std::fs::write(directory.join(name), packets.join("\n"))?;
+    }
+    // A line that is sent as it is.
+    std::fs::write(
+        directory.join("raw"),
+        b"?\n\x01+$g#67-$m80000000,4#8f\x03$qC#b4---$g#00\n?",
+    )?;
+    Ok(())
+}
+
+fn lines(packets: &[&str]) -> Vec<String> {
+    packets.iter().map(|packet| (*packet).to_owned()).collect()
 }
 
 fn write_programs(directory: &Path) -> Result<(), Box<dyn Error>> {
