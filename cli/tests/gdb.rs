@@ -513,6 +513,6 @@ fn a_signal_ends_a_live_recording_whose_client_is_idle() {
     let said = server.end(Signal::TERM);
     assert!(began.elapsed() < Duration::from_secs(10));
     assert!(said.contains("reprise: recorded"), "{said}");
-    assert!(said.contains("stopped by signal 15"), "{said}");
+    assert!(said.contains("stopped by SIGTERM"), "{said}");
     assert!(place.path("live").exists());
 }
