@@ -7,5 +7,6 @@ mod gdb;
 mod hostile;
 mod linux;
 mod record_replay;
+mod sessions;
 mod support;
 mod time_travel;

@@ -37,7 +37,7 @@ const RAM: [&str; 2] = ["--ram", "64"];
 
 /// What to record.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum What {
+pub(super) enum What {
     /// Threads that race, over idle time.
     Race,
     /// A use after free, which ends in a fault.
@@ -47,11 +47,11 @@ enum What {
 }
 
 /// A recording, with and without keyframes.
-struct Recorded {
+pub(super) struct Recorded {
     folder: TempDir,
     entries: Vec<Entry>,
     source: Arc<Source>,
-    end: Icount,
+    pub(super) end: Icount,
     end_line: String,
 }
 
@@ -77,7 +77,7 @@ fn open(path: &Path) -> TraceReader<BufReader<File>> {
 }
 
 impl Recorded {
-    fn new(what: What) -> Self {
+    pub(super) fn new(what: What) -> Self {
         let folder = folder();
         let plain = folder.path().join("plain.rpt");
         let script = folder.path().join("script");
@@ -128,7 +128,7 @@ impl Recorded {
         self.folder.path().join(name)
     }
 
-    fn timeline(&self, checkpoint_mib: u64, is_indexed: bool) -> ReplayTimeline {
+    pub(super) fn timeline(&self, checkpoint_mib: u64, is_indexed: bool) -> ReplayTimeline {
         let keyframes: Box<dyn KeyframeSource> = if is_indexed {
             let keyframes = TraceKeyframes::new(open(&self.path(true)));
             assert!(keyframes.positions().len() > 4);
