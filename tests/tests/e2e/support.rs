@@ -134,24 +134,35 @@ pub(crate) fn replay_in_node(trace: &Path) -> Finished {
     finish(&mut node)
 }
 
-/// The content of a file of the default guest's initial file system, a `newc` archive.
+/// The content of a file of the default guest's initial file system.
 pub(crate) fn file_of_initrd(path: &str) -> Vec<u8> {
-    const HEADER_BYTES: usize = 110;
     let archive = std::fs::read(guest().join("initrd")).expect("the guest is built");
+    let content = file_of_cpio(&archive, path);
+    content
+        .unwrap_or_else(|| panic!("{path} is not in the initrd"))
+        .to_vec()
+}
+
+/// The contents of a file in an uncompressed archive (Linux, Documentation/driver-api/early-userspace/buffer-format.rst).
+pub(crate) fn file_of_cpio<'a>(archive: &'a [u8], path: &str) -> Option<&'a [u8]> {
     let mut at = 0;
     loop {
-        let header = std::str::from_utf8(&archive[at..at + HEADER_BYTES]).expect("a header");
-        let field = |number: usize| {
-            let digits = &header[6 + 8 * number..14 + 8 * number];
-            usize::from_str_radix(digits, 16).expect("a number")
+        let number = |index: usize| {
+            let text = std::str::from_utf8(archive.get(at + 6 + 8 * index..)?.get(..8)?).ok()?;
+            usize::from_str_radix(text, 16).ok()
         };
-        let (file_len, name_len) = (field(6), field(11));
-        let name = &archive[at + HEADER_BYTES..at + HEADER_BYTES + name_len - 1];
-        let content = (at + HEADER_BYTES + name_len).next_multiple_of(4);
-        assert_ne!(name, b"TRAILER!!!", "{path} is not in the initrd");
-        if name == path.as_bytes() {
-            return archive[content..content + file_len].to_vec();
+        let (size, name_len) = (number(6)?, number(11)?);
+        let name = archive.get(at + 110..at + 110 + name_len - 1)?;
+        let start = (at + 110 + name_len).next_multiple_of(4);
+        let name = std::str::from_utf8(name).ok()?;
+        // Names are padded with NULs.
+        let name = name.trim_end_matches('\0');
+        if name.trim_start_matches(['.', '/']) == path {
+            return archive.get(start..start + size);
         }
-        at = (content + file_len).next_multiple_of(4);
+        if name == "TRAILER!!!" {
+            return None;
+        }
+        at = (start + size).next_multiple_of(4);
     }
 }

@@ -1,5 +1,6 @@
 //! The guest prints what it knows of itself; the debugger must have seen the same from outside.
 
+use super::super::support::file_of_cpio;
 use super::guest_run::{CPU, GuestRun, SLEEPS, WRITES, images};
 use reprise_core::riscv::isa::Op;
 use reprise_core::types::GuestVirtAddr;
@@ -467,28 +468,4 @@ fn memory_that_was_not_touched_is_read_from_where_it_would_come() {
         view.read_task_memory(&task, GuestVirtAddr(u64::MAX / 2), &mut [0; 8]),
         0
     );
-}
-
-/// The contents of a file in an uncompressed archive (Linux, Documentation/driver-api/early-userspace/buffer-format.rst).
-fn file_of_cpio<'a>(archive: &'a [u8], path: &str) -> Option<&'a [u8]> {
-    let mut at = 0;
-    loop {
-        let number = |index: usize| {
-            let text = std::str::from_utf8(archive.get(at + 6 + 8 * index..)?.get(..8)?).ok()?;
-            usize::from_str_radix(text, 16).ok()
-        };
-        let (size, name_len) = (number(6)?, number(11)?);
-        let name = archive.get(at + 110..at + 110 + name_len - 1)?;
-        let start = (at + 110 + name_len).next_multiple_of(4);
-        let name = std::str::from_utf8(name).ok()?;
-        // Names are padded with NULs.
-        let name = name.trim_end_matches('\0');
-        if name.trim_start_matches(['.', '/']) == path {
-            return archive.get(start..start + size);
-        }
-        if name == "TRAILER!!!" {
-            return None;
-        }
-        at = (start + size).next_multiple_of(4);
-    }
 }
