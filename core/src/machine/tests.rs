@@ -218,3 +218,51 @@ fn an_alarm_that_wakes_nobody_shows_at_its_position_whoever_asks() {
     assert_eq!(machine.run(Icount(100)), RunExit::Idle { deadline: None });
     assert_eq!(machine.state_hash(), jumped);
 }
+
+#[test]
+fn what_comes_out_is_bounded_and_taking_it_changes_nothing() {
+    // lui a0, 0x10000 (the UART); li a1, 'x'; again: sb a1, 0(a0); j again.
+    let code = [0x1000_0537, 0x0780_0593, 0x00b5_0023, 0xffdf_f06f];
+    let machine = || {
+        let config = MachineConfig {
+            ram_bytes: RAM_BYTES_MIN,
+            boot: BootKind::BareElf,
+            ..MachineConfig::default()
+        };
+        let images = MachineImages {
+            kernel: Some(elf(&code).into()),
+            ..MachineImages::default()
+        };
+        Machine::new(config, images, None).expect("starts")
+    };
+    let limit = Icount(3_000_000);
+    let (mut full, mut drained) = (machine(), machine());
+    let (mut stop_count, mut byte_count, mut most) = (0, 0, 0);
+    let mut take = |machine: &mut Machine| {
+        let bytes: usize = machine
+            .take_outputs()
+            .iter()
+            .map(|output| match &output.kind {
+                crate::output::OutputKind::Console { bytes, .. } => bytes.len(),
+                _ => 0,
+            })
+            .sum();
+        byte_count += bytes;
+        most = most.max(bytes);
+    };
+    while full.icount() < limit {
+        match full.run(limit) {
+            RunExit::OutputFull => stop_count += 1,
+            exit => assert_eq!(exit, RunExit::Limit),
+        }
+        take(&mut full);
+    }
+    assert!(stop_count > 1, "{stop_count} stops");
+    assert_eq!(byte_count, 1_499_999);
+    assert!(most < byte_count);
+    while drained.icount() < limit {
+        assert_eq!(drained.run(drained.icount().after(1000)), RunExit::Limit);
+        drained.take_outputs();
+    }
+    assert_eq!(full.state_hash(), drained.state_hash());
+}

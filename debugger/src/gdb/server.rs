@@ -112,6 +112,13 @@ impl GdbServer {
         server
     }
 
+    /// Shows so many processes that are not there.
+    #[cfg(feature = "testing")]
+    pub fn pretend_processes(&mut self, count: u32) {
+        self.target.threads.pretended = count;
+        self.welcome();
+    }
+
     /// The session.
     #[must_use]
     pub fn session(&self) -> &DebugSession {

@@ -30,6 +30,9 @@ pub(crate) struct Threads {
     /// The processes that were shown somewhere, with their names. gdb keeps a thread of each until it is told that the
     /// process has ended, which nothing has for good here: they are shown as being elsewhere.
     shown: BTreeMap<u32, String>,
+    /// Processes of two threads each that are shown where there is no Linux.
+    #[cfg(feature = "testing")]
+    pub(crate) pretended: u32,
 }
 
 impl Threads {
@@ -44,6 +47,14 @@ impl Threads {
             View::Machine => Vec::new(),
             View::Processes => processes(session),
         };
+        #[cfg(feature = "testing")]
+        for pid in (1..=self.pretended).map(|number| number * 16) {
+            self.threads.extend([pid, pid + 1].map(|tid| Thread {
+                pid,
+                tid,
+                ..machine()
+            }));
+        }
         // There is always something to look at: before the first program it is the machine.
         if self.threads.is_empty() {
             self.threads.push(machine());
@@ -68,7 +79,11 @@ impl Threads {
 
     /// Forgets everything, for another client.
     pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self {
+            #[cfg(feature = "testing")]
+            pretended: self.pretended,
+            ..Self::default()
+        };
     }
 
     /// Forgets what was seen, since it has been written to.

@@ -71,10 +71,18 @@ fn frame(content: &[u8]) -> Vec<u8> {
 
 fuzz_target!(|input: &[u8]| {
     let (entries, hash) = &*RECORDING;
-    let options = ServerOptions {
-        view: View::Machine,
+    // The first byte says how many processes there are; without any it is the machine.
+    let (processes, input) = input
+        .split_first()
+        .map_or((0, input), |(first, rest)| (first % 4, rest));
+    let view = if processes == 0 {
+        View::Machine
+    } else {
+        View::Processes
     };
+    let options = ServerOptions { view };
     let mut server = GdbServer::new(session(entries), options, Box::new(SerialExecutor));
+    server.pretend_processes(u32::from(processes));
     let mut host = Impatient(PATIENCE);
     for line in input.split(|byte| *byte == b'\n').take(LINES_MAX) {
         match line.strip_prefix(b"\x01") {

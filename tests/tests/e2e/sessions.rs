@@ -59,7 +59,7 @@ fn a_step_of_a_thread_back_undoes_its_step() {
     let begin = session.timeline().position();
     let mut random = Random::new(1);
     let stops = Stops::default();
-    let mut step = |session: &mut DebugSession, direction, tid| {
+    let step = |session: &mut DebugSession, direction, tid| {
         let stop = session
             .step_thread(direction, tid, &stops, &mut unhurried)
             .unwrap();

@@ -142,12 +142,20 @@ fn write_packets(directory: &Path) -> Result<(), Box<dyn Error>> {
         ),
     ];
     for (name, packets) in sessions {
-        std::fs::write(directory.join(name), packets.join("\n"))?;
+        let packets = packets.join("\n");
+        // The first byte is the number of processes: with none it is the machine, which has a number of its own.
+        std::fs::write(directory.join(name), format!("\0{packets}"))?;
+        let threads = packets.replace("p400001.400001", "p10.11");
+        let processes = threads.replace("400001", "10");
+        std::fs::write(
+            directory.join(format!("{name}-of-processes")),
+            format!("\x02{processes}"),
+        )?;
     }
     // A line that is sent as it is.
     std::fs::write(
         directory.join("raw"),
-        b"?\n\x01+$g#67-$m80000000,4#8f\x03$qC#b4---$g#00\n?",
+        b"\0?\n\x01+$g#67-$m80000000,4#8f\x03$qC#b4---$g#00\n?",
     )?;
     Ok(())
 }
