@@ -3,8 +3,6 @@
 mod judge;
 mod memory;
 mod step;
-#[cfg(test)]
-mod tests;
 
 use crate::linux::{Kernel, LinuxError, LinuxView, Task};
 use crate::stops::{Choice, Scope, Stop, Stops, WatchAddress};

@@ -149,7 +149,7 @@ impl GdbServer {
         }
     }
 
-    /// Whether a scope is that of the machine.
+    /// The watchpoint with a number, as hits tell it.
     pub(super) fn watchpoint(&self, index: usize) -> Option<&Watchpoint> {
         self.target.stops.watchpoints.get(index)
     }
