@@ -1,0 +1,1 @@
+//! The engine: does the work a slice at a time.
