@@ -1,0 +1,114 @@
+//! What views draw: what is open, where it stands, and what a person has put into it.
+
+use crate::action::Action;
+use crate::looks::Looks;
+use reprise_worker::protocol::{
+    IndexPart, Position, Recording, StopPoint, Switch, SystemCall, Thread, ThreadName,
+};
+use serde::{Deserialize, Serialize};
+
+/// All that a panel may see and do. Panels change nothing themselves but [`Shown`]; they push what they want done.
+#[derive(Debug)]
+pub struct PanelModel<'a> {
+    /// What is open.
+    pub recording: &'a Recording,
+    /// Where it stands.
+    pub position: &'a Position,
+    /// A machine runs, and there is no position to look at before it is paused.
+    pub is_running: bool,
+    /// What is known of the whole recording.
+    pub index: &'a Index,
+    /// Breakpoints, watchpoints and catches.
+    pub stops: &'a [Stop],
+    /// Places to come back to.
+    pub marks: &'a [Mark],
+    /// Through whose eyes panels look.
+    pub thread: Thread,
+    /// Which of its calls is selected, the innermost being 0.
+    pub frame: u32,
+    /// Answers of the engine.
+    pub looks: &'a mut Looks,
+    /// What panels show; part of a shared view.
+    pub shown: &'a mut Shown,
+    /// What the person wants done.
+    pub actions: &'a mut Vec<Action>,
+}
+
+/// A stop with what is known of it.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Stop {
+    /// What it is, with its number.
+    pub point: StopPoint,
+    /// Runs stop at it.
+    pub is_enabled: bool,
+    /// Where it would be met over the whole recording, once somebody asked.
+    pub hits: Option<Hits>,
+}
+
+/// Where a stop is met.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Hits {
+    /// Positions, ascending.
+    pub icounts: Vec<u64>,
+    /// There are more.
+    pub is_capped: bool,
+}
+
+/// A place to come back to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Mark {
+    /// Position.
+    pub icount: u64,
+    /// What the person wrote to it.
+    pub note: String,
+}
+
+/// What panels show besides the position.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Shown {
+    /// First address of the memory panel.
+    pub memory: u64,
+    /// Address of the disassembly panel; none follows the position.
+    pub code: Option<u64>,
+    /// Path and line of the source panel; none follows the selected call.
+    pub source: Option<(String, u32)>,
+    /// Filter of the system calls.
+    pub calls_filter: String,
+    /// Filter of the threads.
+    pub threads_filter: String,
+}
+
+/// What is known of the whole recording, as it comes in.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Index {
+    /// Up to where.
+    pub upto: u64,
+    /// System calls, ascending.
+    pub calls: Vec<SystemCall>,
+    /// Names of threads, ascending.
+    pub names: Vec<ThreadName>,
+    /// Where user mode of another thread begins, ascending.
+    pub switches: Vec<Switch>,
+    /// Not everything is in it: there was too much.
+    pub is_capped: bool,
+}
+
+impl Index {
+    /// Takes in a part.
+    pub fn add(&mut self, part: IndexPart) {
+        self.upto = self.upto.max(part.upto);
+        self.calls.extend(part.calls);
+        self.names.extend(part.names);
+        self.switches.extend(part.switches);
+        self.is_capped |= part.is_capped;
+    }
+
+    /// The name that a thread bears at a position.
+    #[must_use]
+    pub fn name_at(&self, tid: u32, icount: u64) -> Option<&str> {
+        let upto = self.names.partition_point(|name| name.icount <= icount);
+        let known = self.names.get(..upto)?;
+        let name = known.iter().rev().find(|name| name.tid == tid)?;
+        Some(&name.name)
+    }
+}
