@@ -3,9 +3,11 @@
 mod judge;
 mod memory;
 mod step;
+#[cfg(test)]
+mod tests;
 
 use crate::linux::{Kernel, LinuxError, LinuxView, Task};
-use crate::stops::{Choice, Scope, Stop, Stops, WatchAddress};
+use crate::stops::{Choice, Scope, Stop, StopReason, Stops, WatchAddress};
 use judge::Judgement;
 pub(crate) use memory::{CSR0, F0, PC, PRIVILEGE};
 pub use memory::{ThreadRegisters, ThreadView};
@@ -23,6 +25,17 @@ use reprise_recorder::timeline::{
 pub struct DebugSession {
     timeline: ReplayTimeline,
     kernel: Result<Kernel, LinuxError>,
+    /// A stop at the exec of a thread that was interrupted on the way to the new program.
+    unfinished_exec: Option<(Stop, u32)>,
+}
+
+/// Whether a run stops at what is at its first position.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Onset {
+    /// It was told before.
+    Anew,
+    /// It is looked at: an interrupted run had not come to it.
+    GoingOn,
 }
 
 /// An access to memory that a search has found.
@@ -43,7 +56,11 @@ impl DebugSession {
     #[must_use]
     pub fn new(timeline: ReplayTimeline) -> Self {
         let kernel = Kernel::find(timeline.machine().memory());
-        Self { timeline, kernel }
+        Self {
+            timeline,
+            kernel,
+            unfinished_exec: None,
+        }
     }
 
     /// The timeline.
@@ -103,13 +120,37 @@ impl DebugSession {
         stops: &Stops,
         control: Control<'_>,
     ) -> Result<Stop, TimelineError> {
-        self.run_with(direction, stops, None, control)
+        self.unfinished_exec = None;
+        self.run_with(direction, Onset::Anew, stops, None, control)
     }
 
-    /// As [`DebugSession::run`]; stops also when the thread `returning` enters user mode.
+    /// Goes on with a run, with the same `stops`, where `control` interrupted it. A run that is cut into slices stops where
+    /// it would in one piece, no stop is missed or told twice, and each slice makes progress; see
+    /// [`ReplayTimeline::run_on`]. An interrupted stop may have a reason already: the run has not come to where that is
+    /// shown, and tells it again there.
+    ///
+    /// # Errors
+    /// [`TimelineError`].
+    pub fn run_on(
+        &mut self,
+        direction: RunDirection,
+        stops: &Stops,
+        control: Control<'_>,
+    ) -> Result<Stop, TimelineError> {
+        let here = self.timeline.position();
+        match self.unfinished_exec.take() {
+            Some((stop, tid)) if direction == RunDirection::Forward && stop.icount == here => {
+                self.finish_exec(stop, tid, Onset::GoingOn, control)
+            }
+            _ => self.run_with(direction, Onset::GoingOn, stops, None, control),
+        }
+    }
+
+    /// As [`DebugSession::run`], and stops also when the thread `returning` enters or leaves user mode.
     fn run_with(
         &mut self,
         direction: RunDirection,
+        onset: Onset,
         stops: &Stops,
         returning: Option<judge::Edge>,
         control: Control<'_>,
@@ -117,17 +158,20 @@ impl DebugSession {
         let kernel = self.kernel.as_ref().ok();
         let mut judgement = Judgement::new(kernel, stops, direction, returning);
         let plan = self.plan(stops, &judgement);
-        let status = self.timeline.run(
-            direction,
-            &plan,
-            &mut |machine, hit| judgement.accepts(machine, hit),
-            control,
-        )?;
+        let mut judge = |machine: &Machine, hit: &DebugHit| judgement.accepts(machine, hit);
+        let status = match onset {
+            Onset::Anew => (self.timeline).run(direction, &plan, &mut judge, control)?,
+            Onset::GoingOn => (self.timeline).run_on(direction, &plan, &mut judge, control)?,
+        };
         let mut stop = stop_from_status(&status);
         stop.reasons = judgement.reasons_of(&status.hits);
-        if direction == RunDirection::Forward && judgement.is_exec_pending(&status.hits) {
+        let is_exec = |reason: &StopReason| matches!(reason, StopReason::Exec(_));
+        if direction == RunDirection::Forward
+            && stop.reasons.iter().any(is_exec)
+            && let Some(task) = self.current()
+        {
             // The new program's registers are set on the way back to user mode.
-            self.finish_exec(&mut stop, control)?;
+            return self.finish_exec(stop, task.tid, Onset::Anew, control);
         }
         Ok(stop)
     }

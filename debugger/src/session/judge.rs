@@ -151,13 +151,6 @@ impl<'a> Judgement<'a> {
             .collect()
     }
 
-    /// Whether the stop is in the kernel, before the new program's first instruction.
-    pub(super) fn is_exec_pending(&self, hits: &[DebugHit]) -> bool {
-        self.reasons_of(hits)
-            .iter()
-            .any(|reason| matches!(reason, StopReason::Exec(_)))
-    }
-
     fn reasons(&self, machine: &Machine, hit: &DebugHit) -> Vec<StopReason> {
         let view = self
             .kernel

@@ -1,7 +1,7 @@
 //! Steps: of a CPU, and of one thread of a program, which sees neither the kernel nor other threads.
 
 use super::judge::{Edge, Judgement};
-use super::{DebugSession, stop_from_status};
+use super::{DebugSession, Onset, stop_from_status};
 use crate::linux::Task;
 use crate::stops::{Stop, StopReason, Stops};
 use reprise_core::riscv::trap::Privilege;
@@ -151,22 +151,25 @@ impl DebugSession {
         }
     }
 
-    /// Runs on after the kernel has given a task a new program, to that program's first instruction.
+    /// Runs on after the kernel has given a thread a new program, to that program's first instruction, where the stop at the
+    /// exec is told.
     pub(super) fn finish_exec(
         &mut self,
-        stop: &mut Stop,
+        mut stop: Stop,
+        tid: u32,
+        onset: Onset,
         control: Control<'_>,
-    ) -> Result<(), TimelineError> {
-        let Some(task) = self.current() else {
-            return Ok(());
-        };
+    ) -> Result<Stop, TimelineError> {
         let none = Stops::default();
-        let after =
-            self.run_to_edge(RunDirection::Forward, Edge::Entry(task.tid), &none, control)?;
+        let edge = Some(Edge::Entry(tid));
+        let after = self.run_with(RunDirection::Forward, onset, &none, edge, control)?;
         stop.icount = after.icount;
         stop.edge = after.edge;
         stop.is_interrupted = after.is_interrupted;
-        Ok(())
+        if stop.is_interrupted {
+            self.unfinished_exec = Some((stop.clone(), tid));
+        }
+        Ok(stop)
     }
 
     fn run_to_edge(
@@ -176,7 +179,7 @@ impl DebugSession {
         stops: &Stops,
         control: Control<'_>,
     ) -> Result<Stop, TimelineError> {
-        self.run_with(direction, stops, Some(edge), control)
+        self.run_with(direction, Onset::Anew, stops, Some(edge), control)
     }
 
     /// Program counter of a thread that the CPU executes in user mode.

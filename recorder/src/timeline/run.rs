@@ -114,6 +114,10 @@ impl ReplayTimeline {
     /// known before its step there, and after its step otherwise. Backward, it stops before the step of the last
     /// accepted hit before the position: a store to watched memory has not happened then.
     ///
+    /// Whatever `control` says and when, [`ReplayTimeline::run_on`] goes on where a run was interrupted. Backward, an
+    /// interrupted run stands where everything after has been searched, which may be where it began; then the next one has
+    /// less to search, since checkpoints are closer. Some of what was judged is judged again.
+    ///
     /// # Errors
     /// [`TimelineError`].
     pub fn run(
@@ -123,8 +127,36 @@ impl ReplayTimeline {
         judge: JudgeFn<'_>,
         control: Control<'_>,
     ) -> Result<StopStatus, TimelineError> {
+        self.run_from_here(direction, true, plan, judge, control)
+    }
+
+    /// Goes on with a run that was interrupted at the position: as [`ReplayTimeline::run`], but passes over nothing. The
+    /// hits of a run that is cut into any slices are those of the whole one, if `judge` judges by machine and hit alone;
+    /// each slice makes progress, even where `control` interrupts whenever it is asked.
+    ///
+    /// # Errors
+    /// [`TimelineError`].
+    pub fn run_on(
+        &mut self,
+        direction: RunDirection,
+        plan: &DebugPlan,
+        judge: JudgeFn<'_>,
+        control: Control<'_>,
+    ) -> Result<StopStatus, TimelineError> {
+        self.run_from_here(direction, false, plan, judge, control)
+    }
+
+    fn run_from_here(
+        &mut self,
+        direction: RunDirection,
+        passes_here: bool,
+        plan: &DebugPlan,
+        judge: JudgeFn<'_>,
+        control: Control<'_>,
+    ) -> Result<StopStatus, TimelineError> {
         let result = match direction {
-            RunDirection::Forward => self.run_forward(plan, judge, control),
+            RunDirection::Forward => self.run_forward(passes_here, plan, judge, control),
+            // What is reported at the position's own step lies ahead.
             RunDirection::Backward => self.run_backward(plan, judge, control),
         };
         self.machine.set_debug_plan(None);
@@ -133,35 +165,47 @@ impl ReplayTimeline {
 
     fn run_forward(
         &mut self,
+        passes_here: bool,
         plan: &DebugPlan,
         judge: JudgeFn<'_>,
         control: Control<'_>,
     ) -> Result<StopStatus, TimelineError> {
         self.approach(self.position())?;
         self.machine.set_debug_plan(Some(plan.clone()));
-        self.machine.pass_here();
-        let to = if self.course.is_open {
+        if passes_here {
+            self.machine.pass_here();
+        }
+        let mut to = if self.course.is_open {
             Icount(u64::MAX)
         } else {
             self.course.end
         };
+        let mut is_interrupted = false;
         loop {
             match self.pass(to, false, control)? {
                 Pass::Hits => {
-                    let mut hits = self.machine.take_hits();
-                    hits.retain(|hit| judge(&self.machine, hit));
-                    if !hits.is_empty() {
+                    let hits = self.machine.take_hits();
+                    let is_before_step = hits.iter().any(DebugHit::is_before_step);
+                    let accepted: Vec<DebugHit> = (hits.into_iter())
+                        .filter(|hit| judge(&self.machine, hit))
+                        .collect();
+                    if !accepted.is_empty() {
                         return Ok(StopStatus {
-                            hits,
+                            hits: accepted,
                             ..self.status(false)
                         });
                     }
-                    if control(self.position()).is_break() {
+                    is_interrupted |= control(self.position()).is_break();
+                    if is_interrupted && !is_before_step {
                         return Ok(self.status(true));
+                    }
+                    if is_interrupted {
+                        // Who goes on from here would meet them again, and for ever: the step is made yet.
+                        to = self.position().after(1);
                     }
                 }
                 Pass::Interrupted => return Ok(self.status(true)),
-                Pass::Reached => return Ok(self.status(false)),
+                Pass::Reached => return Ok(self.status(is_interrupted)),
                 Pass::Waits => {
                     return Ok(StopStatus {
                         edge: Some(TraceEdge::End),
@@ -179,6 +223,9 @@ impl ReplayTimeline {
         control: Control<'_>,
     ) -> Result<StopStatus, TimelineError> {
         let mut upper = self.position();
+        // An interrupted run comes back to here.
+        self.checkpoint(upper);
+        let mut is_break_wanted = false;
         while upper.0 > 0 {
             // The interval before what is known to hold no hit. Its checkpoints get denser on the way through it.
             self.machine.set_debug_plan(None);
@@ -199,31 +246,38 @@ impl ReplayTimeline {
                     }
                     found.push(hit);
                 }
-                match pass {
-                    Pass::Hits => {}
-                    Pass::Interrupted => {
+                is_break_wanted |= match pass {
+                    Pass::Hits => control(self.position()).is_break(),
+                    Pass::Interrupted => true,
+                    Pass::Reached | Pass::Waits => break,
+                };
+                let here = self.position();
+                if here >= upper {
+                    break;
+                }
+                if is_break_wanted && here > lower {
+                    // The next run searches from here; without a way back and a place to begin, this one goes on.
+                    self.checkpoint(upper);
+                    if self.checkpoints.contains(here) && self.checkpoints.contains(upper) {
+                        self.machine.set_debug_plan(None);
                         self.seek(upper, &mut super::unhurried)?;
                         return Ok(self.status(true));
                     }
-                    Pass::Reached | Pass::Waits => break,
-                }
-                if control(self.position()).is_break() {
-                    self.seek(upper, &mut super::unhurried)?;
-                    return Ok(self.status(true));
                 }
             }
             if let Some(last) = found.first().map(|hit| hit.icount) {
-                let status = self.seek(last, control)?;
+                // An interruption between the checkpoint and the hit would stand beyond the hit.
+                let status = self.seek(last, &mut super::unhurried)?;
                 return Ok(StopStatus {
-                    hits: if status.is_interrupted {
-                        Vec::new()
-                    } else {
-                        found
-                    },
+                    hits: found,
                     ..status
                 });
             }
             upper = lower;
+            if is_break_wanted && upper.0 > 0 {
+                self.seek(upper, &mut super::unhurried)?;
+                return Ok(self.status(true));
+            }
         }
         self.seek(Icount(0), control)
     }

@@ -13,9 +13,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 const SEED: u8 = 5;
 /// The program's page of data: the count of timer interrupts, then what it computes.
 const DATA: u64 = 0x8001_0000;
-/// `prompt`, `wait` and the head of the loop that computes.
+/// `prompt`, `input` and `round`, the head of the loop that computes.
 const PROMPT: u64 = 0x8000_0064;
-const ROUND: u64 = 0x8000_00c4;
+const INPUT: u64 = 0x8000_0094;
+const ROUND: u64 = 0x8000_00cc;
 
 fn recording(keys: &[u8]) -> Vec<Entry> {
     echo_recording(SEED, keys)
@@ -330,6 +331,59 @@ fn a_run_is_interrupted_in_both_directions() {
             timeline.state_hash(),
             straight_hash(&entries, status.icount)
         );
+    }
+}
+
+#[test]
+fn a_hit_at_the_border_of_a_slice_is_met_once() {
+    let entries = recording(b"ac");
+    let mut timeline = timeline(&entries, 64 << 20);
+    let plan = DebugPlan {
+        breakpoints: [GuestVirtAddr(INPUT)].into(),
+        ..DebugPlan::default()
+    };
+    // The first key is typed before the program listens; the second one makes a long computation.
+    let hits = run_all(&mut timeline, RunDirection::Forward, &plan);
+    let hit = hits.iter().find(|hit| hit.icount.0 > 2 * SLICE_STEPS);
+    let hit = *hit.expect("there is one after the long computation");
+    let from = Icount(hit.icount.0 - SLICE_STEPS);
+    timeline.seek(from, &mut unhurried).expect("gets there");
+    let mut stop = |_| ControlFlow::Break(());
+    let mut judge = |_: &Machine, _: &DebugHit| true;
+    let direction = RunDirection::Forward;
+    let cut = timeline.run(direction, &plan, &mut judge, &mut stop);
+    let cut = cut.expect("runs");
+    assert_eq!((cut.icount, cut.is_interrupted), (hit.icount, true));
+    let met = timeline.run_on(direction, &plan, &mut judge, &mut stop);
+    let met = met.expect("goes on");
+    assert_eq!((met.icount, met.hits), (hit.icount, vec![hit]));
+    let next = timeline.run(direction, &plan, &mut judge, &mut unhurried);
+    assert!(next.expect("runs").icount > hit.icount);
+}
+
+#[test]
+fn a_run_back_in_slices_makes_progress_without_checkpoints() {
+    let entries = recording(b"ac");
+    let never = DebugPlan {
+        breakpoints: [GuestVirtAddr(2)].into(),
+        ..DebugPlan::default()
+    };
+    for bytes in [0, 1 << 16, 1 << 18, 64 << 20] {
+        let mut timeline = timeline(&entries, bytes);
+        let end = timeline.end();
+        timeline.seek(end, &mut unhurried).expect("gets there");
+        let mut judge = |_: &Machine, _: &DebugHit| true;
+        for cuts in 0.. {
+            assert!(cuts < 100, "{bytes} bytes: no progress");
+            let status = timeline.run_on(RunDirection::Backward, &never, &mut judge, &mut |_| {
+                ControlFlow::Break(())
+            });
+            let status = status.expect("runs");
+            if !status.is_interrupted {
+                assert_eq!(status.edge, Some(TraceEdge::Begin));
+                break;
+            }
+        }
     }
 }
 
