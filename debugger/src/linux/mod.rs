@@ -11,6 +11,7 @@
 //! - `maple`, `mapping`, `process`: what a process has mapped, and its memory.
 //! - `page_cache`, `path`, `file`: files, their names and contents.
 //! - `module`: loaded modules.
+//! - `system_call`, `call_text`: system calls by name, and as people read them.
 //!
 //! # Invariants
 //! - Offsets come from the kernel's own type information. What it does not say (how a tree marks its nodes, bits
@@ -19,6 +20,7 @@
 //! - Guest memory says anything: every walk is bounded in steps and in bytes, and ends where something cannot be read.
 
 mod btf;
+mod call_text;
 mod file;
 mod kernel;
 mod layout;
