@@ -98,6 +98,12 @@ impl Index {
     pub fn add(&mut self, part: IndexPart) {
         self.upto = self.upto.max(part.upto);
         self.calls.extend(part.calls);
+        for returned in part.returns {
+            let found = (self.calls).binary_search_by_key(&returned.call, |call| call.icount);
+            if let Some(call) = found.ok().and_then(|index| self.calls.get_mut(index)) {
+                call.result = Some((returned.icount, returned.value));
+            }
+        }
         self.names.extend(part.names);
         self.switches.extend(part.switches);
         self.is_capped |= part.is_capped;

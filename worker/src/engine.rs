@@ -1,1 +1,403 @@
-//! The engine: does the work a slice at a time.
+//! The engine: carries out requests a slice at a time.
+//!
+//! Whoever hosts it hands in requests ([`Engine::receive`]), lets it work ([`Engine::turn`]), takes what it says
+//! ([`Engine::take_message`]) and fetches what it wants ([`Engine::take_want`]).
+
+mod code;
+mod index;
+mod library;
+mod live;
+mod look;
+mod machine;
+mod open;
+mod save;
+mod stops;
+mod travel;
+mod words;
+
+use crate::protocol::{Command, Message, Position, Request, RequestId, StopPoint, Supply, Want};
+use index::IndexWork;
+use library::Library;
+use live::Live;
+use open::{Opened, Opening};
+use reprise_debugger::session::DebugSession;
+use std::collections::VecDeque;
+use std::time::Duration;
+use stops::Understood;
+use travel::Travel;
+
+/// How long a turn works before it looks whether there is something else to do.
+const TURN: Duration = Duration::from_millis(12);
+
+/// Why a request could not be carried out.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Refusal {
+    /// One sentence for the person.
+    Because(String),
+    /// Somebody asked for it.
+    Cancelled,
+}
+
+impl<E: std::error::Error> From<E> for Refusal {
+    fn from(error: E) -> Self {
+        Self::Because(error.to_string())
+    }
+}
+
+/// A refusal for this reason.
+pub(crate) fn because(reason: impl Into<String>) -> Refusal {
+    Refusal::Because(reason.into())
+}
+
+/// What a turn leaves to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// Turn again, at once.
+    Now,
+    /// Turn again at this wall time, or when there is a request.
+    At(Duration),
+    /// Nothing to do before there is a request or a supply.
+    Later,
+}
+
+/// What is open.
+enum Subject {
+    Nothing,
+    /// A machine that is being recorded; its past, while that is looked at.
+    Live(Box<Live>),
+    /// A trace.
+    Trace(Box<Opened>),
+}
+
+/// Work that takes more than a turn.
+enum Work {
+    Opening(Opening),
+    Travel(Travel),
+    Index(Box<IndexWork>),
+    Hits(travel::HitSearch),
+}
+
+/// Records, replays and looks. See the module's documentation.
+pub struct Engine {
+    requests: VecDeque<Request>,
+    messages: VecDeque<Message>,
+    library: Library,
+    subject: Subject,
+    work: Option<(RequestId, Work)>,
+    stops: Vec<Understood>,
+    is_cancelled: bool,
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Engine {
+    /// An engine with nothing open.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            requests: VecDeque::new(),
+            messages: VecDeque::new(),
+            library: Library::default(),
+            subject: Subject::Nothing,
+            work: None,
+            stops: Vec::new(),
+            is_cancelled: false,
+        }
+    }
+
+    /// Takes a request.
+    pub fn receive(&mut self, request: Request) {
+        if request.command == Command::Cancel {
+            self.is_cancelled |= self.work.is_some();
+            self.messages.push_back(Message::Done { id: request.id });
+            return;
+        }
+        self.requests.push_back(request);
+    }
+
+    /// The next thing that has to be fetched.
+    pub fn take_want(&mut self) -> Option<Want> {
+        self.library.take_want()
+    }
+
+    /// Hands in what was wanted, or says why it cannot be had.
+    pub fn supply(&mut self, want: &Want, supply: Supply) {
+        self.library.supply(want, supply);
+    }
+
+    /// Says how far a fetch is, in bytes.
+    pub fn fetched(&mut self, want: &Want, done: u64, total: u64) {
+        let Some((id, Work::Opening(_))) = &self.work else {
+            return;
+        };
+        let what = match want {
+            Want::Image { name, .. } => format!("fetching {name}"),
+            Want::Guest => "fetching the guest".to_owned(),
+            Want::Trace { .. } => "fetching the trace".to_owned(),
+        };
+        self.messages.push_back(Message::Progress {
+            id: *id,
+            what,
+            done,
+            total,
+        });
+    }
+
+    /// What the engine has to say next.
+    pub fn take_message(&mut self) -> Option<Message> {
+        self.messages.pop_front()
+    }
+
+    /// Works for some ten milliseconds. `clock` tells wall time since any fixed instant.
+    pub fn turn(&mut self, clock: &mut dyn FnMut() -> Duration) -> Next {
+        let began = clock();
+        let mut next = self.slice(began);
+        while next == Next::Now && clock().saturating_sub(began) < TURN {
+            next = self.slice(clock());
+        }
+        next
+    }
+
+    fn slice(&mut self, wall: Duration) -> Next {
+        if self.work.is_some() {
+            return self.work_on(wall);
+        }
+        if let Some(Request { id, command }) = self.requests.pop_front() {
+            match self.carry_out(id, command, wall) {
+                Ok(Some(work)) => self.work = Some((id, work)),
+                Ok(None) => self.done(id),
+                Err(refusal) => self.refuse(id, refusal),
+            }
+            return Next::Now;
+        }
+        self.record_on(wall)
+    }
+
+    fn done(&mut self, id: RequestId) {
+        self.messages.push_back(Message::Done { id });
+    }
+
+    fn refuse(&mut self, id: RequestId, refusal: Refusal) {
+        let (message, is_cancelled) = match refusal {
+            Refusal::Because(message) => (message, false),
+            Refusal::Cancelled => ("stopped".to_owned(), true),
+        };
+        self.messages.push_back(Message::Failed {
+            id,
+            message,
+            is_cancelled,
+        });
+    }
+
+    /// Records on where a machine is live.
+    fn record_on(&mut self, wall: Duration) -> Next {
+        let Subject::Live(live) = &mut self.subject else {
+            return Next::Later;
+        };
+        live.record_on(wall, &mut self.messages)
+    }
+
+    fn work_on(&mut self, wall: Duration) -> Next {
+        let Some((id, mut work)) = self.work.take() else {
+            return Next::Now;
+        };
+        if std::mem::take(&mut self.is_cancelled) {
+            self.tell_position(id, Vec::new(), Vec::new(), false);
+            self.refuse(id, Refusal::Cancelled);
+            return Next::Now;
+        }
+        match self.work_slice(id, &mut work, wall) {
+            Ok(Progress::Done) => self.done(id),
+            Ok(Progress::More) => {
+                self.work = Some((id, work));
+            }
+            Ok(Progress::Waits) => {
+                self.work = Some((id, work));
+                return Next::Later;
+            }
+            Err(refusal) => {
+                if !matches!(work, Work::Opening(_)) {
+                    self.tell_position(id, Vec::new(), Vec::new(), false);
+                }
+                self.refuse(id, refusal);
+            }
+        }
+        Next::Now
+    }
+
+    fn work_slice(
+        &mut self,
+        id: RequestId,
+        work: &mut Work,
+        wall: Duration,
+    ) -> Result<Progress, Refusal> {
+        match work {
+            Work::Opening(opening) => self.open_on(id, opening, wall),
+            Work::Travel(travel) => self.travel_on(id, travel),
+            Work::Hits(search) => self.search_on(id, search),
+            Work::Index(index) => {
+                let Subject::Trace(opened) = &mut self.subject else {
+                    return Err(because("nothing is open"));
+                };
+                index.slice(id, opened, &mut self.messages)
+            }
+        }
+    }
+
+    fn carry_out(
+        &mut self,
+        id: RequestId,
+        command: Command,
+        wall: Duration,
+    ) -> Result<Option<Work>, Refusal> {
+        match command {
+            Command::Boot(boot) => {
+                self.close();
+                return Ok(Some(Work::Opening(Opening::boot(boot))));
+            }
+            Command::Open(source) => {
+                self.close();
+                return Ok(Some(Work::Opening(Opening::trace(source))));
+            }
+            Command::Close => self.close(),
+            Command::Type(bytes) => self.live()?.type_bytes(&bytes),
+            Command::Resize(size) => self.live()?.resize(size),
+            Command::PowerOff => self.live()?.power_off(),
+            Command::Pause => {
+                let travel = self.live()?.pause(wall)?;
+                return Ok(Some(Work::Travel(travel)));
+            }
+            Command::Resume => {
+                let live = self.live()?;
+                live.resume()?;
+                live.goes_on(wall);
+                self.stops.clear();
+            }
+            Command::Seek(target) => return Ok(Some(Work::Travel(Travel::Seek(target)))),
+            Command::Step {
+                unit,
+                direction,
+                thread,
+            } => {
+                let session = self.session()?;
+                let travel = Travel::step(session, unit, direction, thread)?;
+                return Ok(Some(Work::Travel(travel)));
+            }
+            Command::Run { direction } => {
+                return Ok(Some(Work::Travel(Travel::run(direction))));
+            }
+            Command::SetStops(points) => self.set_stops(points)?,
+            Command::FindHits(point) => {
+                let search = self.hit_search(point)?;
+                return Ok(Some(Work::Hits(search)));
+            }
+            Command::Index => {
+                let Subject::Trace(opened) = &self.subject else {
+                    return Err(because("only a trace can be gone through"));
+                };
+                return Ok(Some(Work::Index(Box::new(IndexWork::new(opened)?))));
+            }
+            Command::Look(look) => {
+                let session = self.session()?;
+                let icount = session.timeline().position().0;
+                let view = look::look(session, &look)?;
+                self.messages.push_back(Message::Seen {
+                    id,
+                    icount,
+                    look,
+                    view,
+                });
+            }
+            Command::Save { embeds_images } => {
+                let bytes = self.save(embeds_images)?;
+                self.messages.push_back(Message::Trace { id, bytes });
+            }
+            // Carried out when it came.
+            Command::Cancel => {}
+        }
+        Ok(None)
+    }
+
+    fn close(&mut self) {
+        self.subject = Subject::Nothing;
+        self.stops.clear();
+    }
+
+    fn live(&mut self) -> Result<&mut Live, Refusal> {
+        match &mut self.subject {
+            Subject::Live(live) => Ok(live),
+            Subject::Trace(_) => Err(because("this is a recording: boot a machine to type at")),
+            Subject::Nothing => Err(because("no machine is running")),
+        }
+    }
+
+    /// The session that can be moved about in.
+    fn session(&mut self) -> Result<&mut DebugSession, Refusal> {
+        session_of(&mut self.subject)
+    }
+
+    fn set_stops(&mut self, points: Vec<StopPoint>) -> Result<(), Refusal> {
+        let known = std::mem::take(&mut self.stops);
+        let session = session_of(&mut self.subject)?;
+        let mut refusal = None;
+        for point in points {
+            let same = known.iter().find(|stop| stop.point == point);
+            match same.map_or_else(|| Understood::new(session, point), |stop| Ok(stop.clone())) {
+                Ok(stop) => self.stops.push(stop),
+                Err(reason) => refusal = Some(reason),
+            }
+        }
+        refusal.map_or(Ok(()), Err)
+    }
+
+    /// Says where the session stands.
+    fn tell_position(
+        &mut self,
+        id: RequestId,
+        reasons: Vec<String>,
+        stops: Vec<u32>,
+        is_at_edge: bool,
+    ) {
+        let Ok(session) = session_of(&mut self.subject) else {
+            return;
+        };
+        let task = session.current();
+        let machine = session.machine();
+        let cpu = machine.cpu(reprise_core::types::CpuId(0));
+        self.messages.push_back(Message::Position(Position {
+            id,
+            icount: session.timeline().position().0,
+            nanoseconds: words::nanoseconds(machine.time()),
+            is_user: cpu.privilege() == reprise_core::riscv::trap::Privilege::User,
+            process: task.as_ref().map(|task| task.tgid),
+            thread: task.map(|task| (task.tid, task.name)),
+            reasons,
+            stops,
+            is_at_edge,
+        }));
+    }
+}
+
+fn session_of(subject: &mut Subject) -> Result<&mut DebugSession, Refusal> {
+    match subject {
+        Subject::Trace(opened) => Ok(&mut opened.session),
+        Subject::Live(live) => live
+            .past()
+            .ok_or_else(|| because("the machine is running: pause it first")),
+        Subject::Nothing => Err(because("nothing is open")),
+    }
+}
+
+/// How far a slice of work came.
+pub(crate) enum Progress {
+    /// There is more to do.
+    More,
+    /// Something has to be fetched first.
+    Waits,
+    /// It is done.
+    Done,
+}

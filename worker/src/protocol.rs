@@ -475,6 +475,8 @@ pub struct IndexPart {
     pub upto: u64,
     /// System calls.
     pub calls: Vec<SystemCall>,
+    /// Returns of system calls, of this part or of those before.
+    pub returns: Vec<Return>,
     /// Threads that came to be known, with their names from here on.
     pub names: Vec<ThreadName>,
     /// Where user mode of another thread begins.
@@ -492,8 +494,19 @@ pub struct SystemCall {
     pub tid: u32,
     /// `read(3, 0x7ff.., 12)`, decoded as far as it goes.
     pub text: String,
-    /// What it returned, with its position, if it did.
+    /// What it returned, with its position, once that is known; see [`IndexPart::returns`].
     pub result: Option<(u64, i64)>,
+}
+
+/// The return of a system call.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Return {
+    /// Position of the call's `ecall`.
+    pub call: u64,
+    /// Where it came back to the program.
+    pub icount: u64,
+    /// What it returned; negative is an error number.
+    pub value: i64,
 }
 
 /// A thread's name from a position on.

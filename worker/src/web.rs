@@ -1,1 +1,117 @@
-//! Glue.
+//! The engine as a wasm module. A worker's script hands in what comes and fetches what is wanted.
+
+use crate::engine::{Engine, Next};
+use crate::protocol::{Want, decode, encode};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use wasm_bindgen::prelude::wasm_bindgen;
+
+/// The engine for a worker's script.
+#[wasm_bindgen]
+pub struct EngineWorker {
+    engine: Engine,
+    /// What the script was asked to fetch, by the key that it was told.
+    wanted: BTreeMap<String, Want>,
+    want_count: u64,
+}
+
+impl Default for EngineWorker {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[wasm_bindgen]
+impl EngineWorker {
+    /// An engine with nothing open.
+    #[wasm_bindgen(constructor)]
+    #[must_use]
+    pub fn new() -> Self {
+        console_error_panic_hook::set_once();
+        Self {
+            engine: Engine::new(),
+            wanted: BTreeMap::new(),
+            want_count: 0,
+        }
+    }
+
+    /// Takes a request of the page.
+    ///
+    /// # Errors
+    /// When it is none of this version: a sentence for the person.
+    pub fn receive(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let request = decode(bytes).map_err(|error| error.to_string())?;
+        self.engine.receive(request);
+        Ok(())
+    }
+
+    /// Works for some ten milliseconds. Returns after how many milliseconds to call it again: 0 is at once, -1 is when there
+    /// is a request or a supply.
+    pub fn turn(&mut self) -> f64 {
+        match self.engine.turn(&mut now) {
+            Next::Now => 0.0,
+            Next::At(at) => at.saturating_sub(now()).as_secs_f64() * 1e3,
+            Next::Later => -1.0,
+        }
+    }
+
+    /// What the engine has to say next.
+    pub fn take_message(&mut self) -> Option<Vec<u8>> {
+        self.engine.take_message().map(|message| encode(&message))
+    }
+
+    /// The next thing to fetch, as JSON: `key`, by which to hand it in; `kind`: `image` (with `hash`, `name` and
+    /// `byte_len`), `guest`, or `trace` (with `url`).
+    pub fn take_want(&mut self) -> Option<String> {
+        let want = self.engine.take_want()?;
+        let key = format!("want-{}", self.want_count);
+        self.want_count += 1;
+        let told = match &want {
+            Want::Image {
+                hash,
+                name,
+                byte_len,
+            } => {
+                json!({ "key": key, "kind": "image", "hash": hash, "name": name, "byte_len": byte_len })
+            }
+            Want::Guest => json!({ "key": key, "kind": "guest" }),
+            Want::Trace { url } => json!({ "key": key, "kind": "trace", "url": url }),
+        };
+        self.wanted.insert(key, want);
+        Some(told.to_string())
+    }
+
+    /// Hands in what was wanted.
+    pub fn supply(&mut self, key: &str, bytes: Vec<u8>) {
+        if let Some(want) = self.wanted.remove(key) {
+            self.engine.supply(&want, Ok(bytes));
+        }
+    }
+
+    /// Says why what was wanted cannot be had.
+    pub fn lacks(&mut self, key: &str, reason: String) {
+        if let Some(want) = self.wanted.remove(key) {
+            self.engine.supply(&want, Err(reason));
+        }
+    }
+
+    /// Says how far a fetch is, in bytes; a total that is not known is 0.
+    pub fn progress(&mut self, key: &str, done: f64, total: f64) {
+        if let Some(want) = self.wanted.get(key) {
+            self.engine.fetched(want, done as u64, total as u64);
+        }
+    }
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// High Resolution Time 3, `performance.now()`: milliseconds; it never goes back.
+    #[wasm_bindgen(js_namespace = performance, js_name = now)]
+    fn performance_now() -> f64;
+}
+
+/// Wall time since the worker began.
+fn now() -> Duration {
+    Duration::try_from_secs_f64(performance_now().max(0.0) / 1e3).unwrap_or_default()
+}

@@ -6,6 +6,7 @@ mod determinism;
 mod gdb;
 mod hostile;
 mod linux;
+mod page;
 mod record_replay;
 mod sessions;
 mod support;

@@ -1,0 +1,226 @@
+//! Going through a whole recording: everything that was printed, every hash compared, and who did what when.
+
+use super::open::Opened;
+use super::{Progress, Refusal, live};
+use crate::protocol::{
+    IndexPart, Message, Printed, RequestId, Return, Switch, SystemCall, ThreadName,
+};
+use reprise_core::debug::{DebugHit, DebugPlan, HitKind, UserExit};
+use reprise_core::machine::Machine;
+use reprise_core::types::{CpuId, Icount};
+use reprise_debugger::linux::Kernel;
+use reprise_recorder::entry::Entry;
+use reprise_recorder::replay::ReplaySession;
+use reprise_recorder::timeline::RunDirection;
+use std::collections::{BTreeMap, VecDeque};
+use std::convert::Infallible;
+use std::ops::ControlFlow;
+
+/// System calls that are collected: a list of more is not read by anybody.
+const CALLS_MAX: usize = 200_000;
+
+/// Switches between threads that are collected.
+const SWITCHES_MAX: usize = 500_000;
+
+/// Steps of a slice: some ten milliseconds in a browser.
+const SLICE_STEPS: u64 = 1 << 20;
+
+/// Numbers of the registers of a system call in the ABI: `a0`, `a7`.
+const A0: usize = 10;
+const A7: usize = 17;
+
+/// Entries out of memory, as a replay takes them.
+type Entries = std::iter::Map<std::vec::IntoIter<Entry>, fn(Entry) -> Result<Entry, Infallible>>;
+
+/// How far it is.
+pub(crate) struct IndexWork {
+    phase: Phase,
+    collector: Option<Collector>,
+}
+
+enum Phase {
+    /// Executes and compares; what is printed comes out.
+    Verify(Box<ReplaySession<Entries>>),
+    /// Executes again and looks at every crossing into and out of the kernel.
+    Collect { has_begun: bool },
+}
+
+impl IndexWork {
+    pub(crate) fn new(opened: &Opened) -> Result<Self, Refusal> {
+        let entries = opened.file.entries().to_vec().into_iter();
+        let entries: Entries = entries.map(Ok);
+        let replay = ReplaySession::new(opened.source.machine()?, entries);
+        Ok(Self {
+            phase: Phase::Verify(Box::new(replay)),
+            collector: opened.session.kernel().ok().map(Collector::new),
+        })
+    }
+
+    pub(crate) fn slice(
+        &mut self,
+        id: RequestId,
+        opened: &mut Opened,
+        out: &mut VecDeque<Message>,
+    ) -> Result<Progress, Refusal> {
+        let end = opened.session.timeline().end().0;
+        match &mut self.phase {
+            Phase::Verify(replay) => {
+                let to = replay.machine().icount().after(SLICE_STEPS);
+                let status = replay.advance(to)?;
+                let printed: Vec<Printed> = live::printed(&status.outputs);
+                if !printed.is_empty() {
+                    out.push_back(Message::Console(printed));
+                }
+                out.push_back(progress(id, "replaying", status.icount.0, end));
+                if status.finished {
+                    out.push_back(Message::Verified {
+                        icount: status.icount.0,
+                        hash: replay.state_hash().to_string(),
+                        hash_count: replay.hash_count(),
+                    });
+                    self.phase = Phase::Collect { has_begun: false };
+                }
+                Ok(Progress::More)
+            }
+            Phase::Collect { has_begun } => {
+                let Some(collector) = &mut self.collector else {
+                    // Without the kernel's types nobody knows who runs.
+                    return Ok(Progress::Done);
+                };
+                let goes_on = std::mem::replace(has_begun, true);
+                let is_over = collector.slice(opened, goes_on)?;
+                let upto = opened.session.timeline().position().0;
+                let mut part = std::mem::take(&mut collector.part);
+                part.upto = upto;
+                out.push_back(Message::Indexed(part));
+                out.push_back(progress(id, "reading system calls", upto, end));
+                Ok(if is_over || collector.is_full() {
+                    Progress::Done
+                } else {
+                    Progress::More
+                })
+            }
+        }
+    }
+}
+
+fn progress(id: RequestId, what: &str, done: u64, total: u64) -> Message {
+    Message::Progress {
+        id,
+        what: what.to_owned(),
+        done,
+        total,
+    }
+}
+
+/// Gathers an index.
+struct Collector {
+    kernel: Kernel,
+    part: IndexPart,
+    call_count: usize,
+    switch_count: usize,
+    /// Calls that have not returned, by thread.
+    pending: BTreeMap<u32, u64>,
+    names: BTreeMap<u32, (u32, String)>,
+    running: Option<u32>,
+}
+
+impl Collector {
+    fn new(kernel: &Kernel) -> Self {
+        Self {
+            kernel: kernel.clone(),
+            part: IndexPart::default(),
+            call_count: 0,
+            switch_count: 0,
+            pending: BTreeMap::new(),
+            names: BTreeMap::new(),
+            running: None,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.call_count >= CALLS_MAX && self.switch_count >= SWITCHES_MAX
+    }
+
+    /// Whether the end was reached.
+    fn slice(&mut self, opened: &mut Opened, goes_on: bool) -> Result<bool, Refusal> {
+        let timeline = opened.session.timeline_mut();
+        let plan = DebugPlan {
+            system_calls: true,
+            user_entries: true,
+            ..DebugPlan::default()
+        };
+        let mut judge = |machine: &Machine, hit: &DebugHit| {
+            self.look(machine, hit);
+            false
+        };
+        let mut slice_end = |_| ControlFlow::Break(());
+        let status = if goes_on {
+            timeline.run_on(RunDirection::Forward, &plan, &mut judge, &mut slice_end)?
+        } else {
+            timeline.seek(Icount(0), &mut |_| ControlFlow::Continue(()))?;
+            timeline.run(RunDirection::Forward, &plan, &mut judge, &mut slice_end)?
+        };
+        Ok(!status.is_interrupted)
+    }
+
+    fn look(&mut self, machine: &Machine, hit: &DebugHit) {
+        let view = self.kernel.view(machine);
+        let Some(task) = view.current(CpuId(0)) else {
+            return;
+        };
+        let tid = task.tid;
+        let registers = machine.cpu(CpuId(0)).x();
+        let icount = hit.icount.0;
+        let is_new = self
+            .names
+            .get(&tid)
+            .is_none_or(|(tgid, name)| (*tgid, name) != (task.tgid, &task.name));
+        if is_new {
+            self.names.insert(tid, (task.tgid, task.name.clone()));
+            self.part.names.push(ThreadName {
+                icount,
+                tid,
+                tgid: task.tgid,
+                name: task.name.clone(),
+            });
+        }
+        match hit.kind {
+            HitKind::UserExit(UserExit::SystemCall) => {
+                if self.call_count >= CALLS_MAX {
+                    self.part.is_capped = true;
+                    return;
+                }
+                let mut arguments = [0; 6];
+                arguments.copy_from_slice(&registers[A0..A0 + 6]);
+                self.call_count += 1;
+                self.pending.insert(tid, icount);
+                self.part.calls.push(SystemCall {
+                    icount,
+                    tid,
+                    text: view.call_text(&task, registers[A7], &arguments),
+                    result: None,
+                });
+            }
+            HitKind::UserEntry => {
+                if let Some(call) = self.pending.remove(&tid) {
+                    self.part.returns.push(Return {
+                        call,
+                        icount,
+                        value: registers[A0].cast_signed(),
+                    });
+                }
+                if self.running != Some(tid) {
+                    self.running = Some(tid);
+                    if self.switch_count >= SWITCHES_MAX {
+                        self.part.is_capped = true;
+                        return;
+                    }
+                    self.switch_count += 1;
+                    self.part.switches.push(Switch { icount, tid });
+                }
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! Going somewhere: seeks, steps and runs, a slice at a time.
+
+use super::stops::{Understood, met, stops_of};
+use super::{Engine, Progress, Refusal, because, session_of, words};
+use crate::protocol::{Direction, Message, RequestId, StepUnit, StopPoint, Target, Thread};
+use reprise_core::debug::{DebugHit, DebugPlan};
+use reprise_core::machine::Machine;
+use reprise_core::types::{CpuId, GuestTime, Icount, NANOSECONDS_PER_TICK};
+use reprise_debugger::session::DebugSession;
+use reprise_debugger::stops::{Choice, Scope, Stop, Stops, SystemCallStop};
+use reprise_recorder::timeline::RunDirection;
+use std::ops::ControlFlow;
+
+/// Hits of one search that are kept.
+const HITS_MAX: usize = 10_000;
+
+/// Going somewhere.
+pub(crate) enum Travel {
+    Seek(Target),
+    Program {
+        has_begun: bool,
+    },
+    Run {
+        direction: RunDirection,
+        /// None are those that the person set.
+        stops: Option<Stops>,
+        has_begun: bool,
+    },
+    Switch {
+        direction: RunDirection,
+        /// The thread that is left.
+        own: Option<u32>,
+        has_begun: bool,
+    },
+    Step {
+        direction: RunDirection,
+        unit: StepUnit,
+        tid: Option<u32>,
+    },
+}
+
+/// Looking for everything that a stop would stop at.
+pub(crate) struct HitSearch {
+    stop: Understood,
+    here: Icount,
+    found: Vec<u64>,
+    is_on_its_way: bool,
+    has_begun: bool,
+}
+
+fn run_direction(direction: Direction) -> RunDirection {
+    match direction {
+        Direction::Forward => RunDirection::Forward,
+        Direction::Backward => RunDirection::Backward,
+    }
+}
+
+impl Travel {
+    pub(crate) fn run(direction: Direction) -> Self {
+        Self::Run {
+            direction: run_direction(direction),
+            stops: None,
+            has_begun: false,
+        }
+    }
+
+    pub(crate) fn step(
+        session: &DebugSession,
+        unit: StepUnit,
+        direction: Direction,
+        thread: Thread,
+    ) -> Result<Self, Refusal> {
+        let direction = run_direction(direction);
+        let task =
+            match thread {
+                Thread::Cpu => None,
+                Thread::Current => session
+                    .current()
+                    .filter(|task| !task.is_kernel_thread && task.tid != 0),
+                Thread::Task(tid) => Some(session.task(tid).ok_or_else(|| {
+                    because(format!("thread {tid} is not there at this position"))
+                })?),
+            };
+        Ok(match unit {
+            StepUnit::ContextSwitch => Self::Switch {
+                direction,
+                own: session.current().map(|task| task.tid),
+                has_begun: false,
+            },
+            StepUnit::SystemCall => Self::Run {
+                direction,
+                stops: Some(Stops {
+                    system_calls: vec![SystemCallStop {
+                        scope: task
+                            .as_ref()
+                            .map_or(Scope::Machine, |task| Scope::Process(task.tgid)),
+                        calls: Choice::all(),
+                        at_entry: true,
+                        at_return: false,
+                    }],
+                    ..Stops::default()
+                }),
+                has_begun: false,
+            },
+            unit => Self::Step {
+                direction,
+                unit,
+                tid: task.map(|task| task.tid),
+            },
+        })
+    }
+}
+
+impl Engine {
+    pub(super) fn travel_on(
+        &mut self,
+        id: RequestId,
+        travel: &mut Travel,
+    ) -> Result<Progress, Refusal> {
+        let session = session_of(&mut self.subject)?;
+        let begin = session.timeline().position();
+        let stop = match travel {
+            Travel::Seek(Target::Program) => {
+                session.timeline_mut().seek(Icount(0), &mut go_on)?;
+                *travel = Travel::Program { has_begun: false };
+                return Ok(Progress::More);
+            }
+            Travel::Seek(target) => seek(session, *target)?,
+            Travel::Program { has_begun } => {
+                let stops = Stops {
+                    exec: Choice::all(),
+                    ..Stops::default()
+                };
+                let stop = run_slice(session, RunDirection::Forward, &stops, has_begun)?;
+                if !stop.is_interrupted && stop.edge.is_none() {
+                    // The first process prepares the system.
+                    if session.current().is_none_or(|task| task.tgid == 1) {
+                        return Ok(Progress::More);
+                    }
+                } else if stop.edge.is_some() {
+                    *travel = Travel::Seek(Target::Start);
+                    return Ok(Progress::More);
+                }
+                stop
+            }
+            Travel::Run {
+                direction,
+                stops,
+                has_begun,
+            } => {
+                let stops = stops.clone().unwrap_or_else(|| stops_of(&self.stops));
+                run_slice(session, *direction, &stops, has_begun)?
+            }
+            Travel::Switch {
+                direction,
+                own,
+                has_begun,
+            } => switch_slice(session, *direction, *own, has_begun)?,
+            Travel::Step {
+                direction,
+                unit,
+                tid,
+            } => step(session, *direction, *unit, *tid, &stops_of(&self.stops))?,
+        };
+        if stop.is_interrupted {
+            let total = session.timeline().end().0;
+            let here = session.timeline().position();
+            self.messages.push_back(Message::Progress {
+                id,
+                what: if here < begin {
+                    "going back"
+                } else {
+                    "going there"
+                }
+                .to_owned(),
+                done: here.0,
+                total,
+            });
+            return Ok(Progress::More);
+        }
+        let met = met(&self.stops, &stop);
+        self.tell_position(id, words::reasons(&stop), met, stop.edge.is_some());
+        Ok(Progress::Done)
+    }
+
+    pub(super) fn hit_search(&mut self, point: StopPoint) -> Result<HitSearch, Refusal> {
+        let session = session_of(&mut self.subject)?;
+        let here = session.timeline().position();
+        Ok(HitSearch {
+            stop: Understood::new(session, point)?,
+            here,
+            found: Vec::new(),
+            is_on_its_way: false,
+            has_begun: false,
+        })
+    }
+
+    pub(super) fn search_on(
+        &mut self,
+        id: RequestId,
+        search: &mut HitSearch,
+    ) -> Result<Progress, Refusal> {
+        let session = session_of(&mut self.subject)?;
+        if !std::mem::replace(&mut search.is_on_its_way, true) {
+            session.timeline_mut().seek(Icount(0), &mut go_on)?;
+        }
+        let stops = stops_of(std::slice::from_ref(&search.stop));
+        let stop = run_slice(
+            session,
+            RunDirection::Forward,
+            &stops,
+            &mut search.has_begun,
+        )?;
+        if stop.is_interrupted {
+            let total = session.timeline().end().0;
+            self.messages.push_back(Message::Progress {
+                id,
+                what: "looking for hits".to_owned(),
+                done: stop.icount.0,
+                total,
+            });
+            return Ok(Progress::More);
+        }
+        if !stop.reasons.is_empty() {
+            search.found.push(stop.icount.0);
+        }
+        let is_capped = search.found.len() >= HITS_MAX;
+        if stop.edge.is_none() && !is_capped {
+            return Ok(Progress::More);
+        }
+        session.timeline_mut().seek(search.here, &mut go_on)?;
+        self.messages.push_back(Message::Hits {
+            id,
+            stop: search.stop.point.id,
+            icounts: std::mem::take(&mut search.found),
+            is_capped,
+        });
+        Ok(Progress::Done)
+    }
+}
+
+/// Lets something short go on to its end.
+fn go_on(_: Icount) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// Ends a slice at the first look.
+fn slice_end(_: Icount) -> ControlFlow<()> {
+    ControlFlow::Break(())
+}
+
+fn seek(session: &mut DebugSession, target: Target) -> Result<Stop, Refusal> {
+    let timeline = session.timeline_mut();
+    let status = match target {
+        Target::Start | Target::Program => timeline.seek(Icount(0), &mut slice_end)?,
+        Target::End => timeline.seek(timeline.end(), &mut slice_end)?,
+        Target::Icount(icount) => timeline.seek(Icount(icount), &mut slice_end)?,
+        Target::Event(number) => timeline.seek_event(number as usize, &mut slice_end)?,
+        Target::Time(nanoseconds) => {
+            timeline.seek_time(GuestTime(nanoseconds / NANOSECONDS_PER_TICK), &mut go_on)?
+        }
+    };
+    Ok(Stop {
+        icount: status.icount,
+        reasons: Vec::new(),
+        edge: status.edge,
+        is_interrupted: status.is_interrupted,
+    })
+}
+
+/// Runs for a slice.
+fn run_slice(
+    session: &mut DebugSession,
+    direction: RunDirection,
+    stops: &Stops,
+    has_begun: &mut bool,
+) -> Result<Stop, Refusal> {
+    let stop = if *has_begun {
+        session.run_on(direction, stops, &mut slice_end)?
+    } else {
+        session.run(direction, stops, &mut slice_end)?
+    };
+    // A stop is a stop, also when a slice ends with it: the next run begins anew there.
+    *has_begun = stop.is_interrupted;
+    Ok(stop)
+}
+
+/// To where another thread is executed.
+fn switch_slice(
+    session: &mut DebugSession,
+    direction: RunDirection,
+    own: Option<u32>,
+    has_begun: &mut bool,
+) -> Result<Stop, Refusal> {
+    let kernel = session
+        .kernel()
+        .map_err(|error| because(error.to_string()))?
+        .clone();
+    let plan = DebugPlan {
+        user_entries: true,
+        ..DebugPlan::default()
+    };
+    let timeline = session.timeline_mut();
+    let mut judge = |machine: &Machine, _: &DebugHit| {
+        let tid = kernel.view(machine).current(CpuId(0)).map(|task| task.tid);
+        tid != own
+    };
+    let status = if std::mem::replace(has_begun, true) {
+        timeline.run_on(direction, &plan, &mut judge, &mut slice_end)?
+    } else {
+        timeline.run(direction, &plan, &mut judge, &mut slice_end)?
+    };
+    Ok(Stop {
+        icount: status.icount,
+        reasons: Vec::new(),
+        edge: status.edge,
+        is_interrupted: status.is_interrupted,
+    })
+}
+
+fn step(
+    session: &mut DebugSession,
+    direction: RunDirection,
+    unit: StepUnit,
+    tid: Option<u32>,
+    stops: &Stops,
+) -> Result<Stop, Refusal> {
+    let mut stop = match (unit, tid) {
+        (StepUnit::Cpu, _) | (StepUnit::Instruction, None) => session.step_cpu(direction, stops)?,
+        (StepUnit::Instruction, Some(tid)) => {
+            session.step_thread(direction, tid, stops, &mut go_on)?
+        }
+        (_, None) => {
+            return Err(because(
+                "there is no program here whose lines could be stepped through: choose a thread",
+            ));
+        }
+        (unit, Some(tid)) => super::code::step_line(session, direction, unit, tid, stops)?,
+    };
+    stop.is_interrupted = false;
+    Ok(stop)
+}
