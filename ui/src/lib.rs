@@ -1,10 +1,37 @@
 //! The page: terminal, timeline and debugger panels.
 //!
 //! # Code map
-//! - [`action`]: what views ask for.
-//! - [`looks`]: what views look at.
-//! - [`model`]: what views draw.
+//! - `app`: the whole; what engines and the person say, and what follows.
+//! - `action`, `looks`, `model`: what views ask for, look at and draw.
+//! - `terminal`, `timeline`, `controls`, `panels`, `start`: the views.
+//! - `dock`: how they lie side by side.
+//! - `share`: links.
+//! - `link`, `host`: the ways to engines, and to the browser.
+//! - `asker`, `session`: requests under way, and what is open.
+//! - `words`, `format`: numbers as people read them.
+//! - `web` (wasm only): the app in a browser.
+//!
+//! # Invariants
+//! - Views draw and ask; the app alone carries out. No view blocks.
+//! - A page speaks to an engine by `reprise_worker::protocol`, and by nothing else.
+//! - What a link or a trace says is not trusted; nothing is fetched from elsewhere than the person was asked about.
 
 pub mod action;
+pub mod app;
+mod asker;
+mod controls;
+pub mod dock;
+pub mod format;
+pub mod host;
+pub mod link;
 pub mod looks;
 pub mod model;
+pub mod panels;
+mod session;
+pub mod share;
+mod start;
+pub mod terminal;
+mod timeline;
+#[cfg(target_family = "wasm")]
+pub mod web;
+pub mod words;

@@ -1,0 +1,193 @@
+//! What is asked and shown on top of everything: foreign addresses, sharing, keys.
+
+use super::{App, Opening, Screen};
+use crate::asker::Purpose;
+use crate::controls::KEYS;
+use crate::session::Origin;
+use crate::share::{self, LINK_TRACE_BYTES_MAX, Place, View};
+use crate::words;
+use egui::{Id, Modal, ScrollArea, Ui};
+use reprise_worker::protocol::{Command, Thread, TraceSource};
+
+/// What lies on top.
+pub(super) enum Dialog {
+    /// A link wants something from another site.
+    Confirm {
+        origin: String,
+        url: String,
+        opening: Box<Opening>,
+    },
+    /// A link and files; the link, or why there is none.
+    Share(Result<String, String>),
+    /// All keys.
+    Keys,
+}
+
+impl Dialog {
+    /// The link that is shown.
+    pub(super) fn link(&self) -> Option<&str> {
+        match self {
+            Self::Share(Ok(link)) => Some(link),
+            _ => None,
+        }
+    }
+}
+
+/// What the person chose.
+enum Choice {
+    Close,
+    Fetch,
+    SaveFile { embeds_images: bool },
+}
+
+impl App {
+    pub(super) fn show_dialog(&mut self, ui: &Ui) {
+        let Some(dialog) = &self.dialog else { return };
+        let room = ui.ctx().content_rect().size();
+        let response = Modal::new(Id::unique("dialog")).show(ui.ctx(), |ui| {
+            ui.set_max_width((room.x - 80.0).clamp(200.0, 560.0));
+            match dialog {
+                Dialog::Confirm { origin, url, .. } => confirm(ui, origin, url),
+                Dialog::Share(link) => {
+                    share_dialog(ui, link, self.trace.as_ref().map_or(0, Vec::len))
+                }
+                Dialog::Keys => keys(ui),
+            }
+        });
+        let is_left = response.should_close();
+        match response.inner {
+            Some(Choice::Fetch) => {
+                if let Some(Dialog::Confirm { url, opening, .. }) = self.dialog.take() {
+                    self.open(*opening, TraceSource::Url(url));
+                }
+            }
+            Some(Choice::SaveFile { embeds_images }) => {
+                self.main
+                    .ask(Command::Save { embeds_images }, Purpose::SaveForFile);
+            }
+            Some(Choice::Close) => self.dialog = None,
+            None if is_left => self.dialog = None,
+            None => {}
+        }
+    }
+
+    /// Makes the link of what is seen.
+    pub(super) fn open_share(&mut self) {
+        let Screen::Open(session) = &self.screen else {
+            return;
+        };
+        let view = View {
+            marks: session.marks.clone(),
+            layout: self.dock.to_text(),
+            thread: (session.thread != Thread::Current).then_some(session.thread),
+            frame: session.frame,
+            shown: (session.shown != Default::default()).then(|| session.shown.clone()),
+        };
+        let place = match (&session.origin, &self.trace) {
+            (Origin::Url(url), _) => Ok(Place::Url(url.clone())),
+            (_, Some(bytes)) if bytes.len() <= LINK_TRACE_BYTES_MAX => {
+                Ok(Place::Inside(bytes.clone()))
+            }
+            (_, Some(bytes)) => Err(format!(
+                "This recording has {}, too much for a link. Save the file, put it on any web server, and send \
+                 {}#trace=ADDRESS&at={}. On another server than this page's, the header `Access-Control-Allow-Origin: *` must be sent \
+                 with it.",
+                words::bytes(bytes.len() as u64),
+                self.host.site_url(),
+                session.icount(),
+            )),
+            (_, None) => {
+                Err("The recording is still being put together: try again in a moment.".to_owned())
+            }
+        };
+        let site = self.host.site_url();
+        let at = Some(session.icount());
+        let link = place.map(|place| {
+            let fragment = share::fragment_from_link(&share::Link { place, at, view });
+            self.host.replace_fragment(&fragment);
+            format!("{site}#{fragment}")
+        });
+        self.dialog = Some(Dialog::Share(link));
+    }
+}
+
+fn confirm(ui: &mut Ui, origin: &str, url: &str) -> Option<Choice> {
+    let mut choice = None;
+    ui.heading("Fetch a recording from another site?");
+    ui.label(format!(
+        "The link wants to load from {origin}, which will learn that you opened it:"
+    ));
+    ui.monospace(url);
+    ui.horizontal(|ui| {
+        if ui.button("Fetch it").clicked() {
+            choice = Some(Choice::Fetch);
+        }
+        if ui.button("Cancel").clicked() {
+            choice = Some(Choice::Close);
+        }
+    });
+    choice
+}
+
+fn share_dialog(
+    ui: &mut Ui,
+    link: &Result<String, String>,
+    trace_byte_len: usize,
+) -> Option<Choice> {
+    let mut choice = None;
+    ui.heading("Share");
+    ui.label("Whoever gets it sees everything that was typed and printed, all memory of the machine, your marks and this view.");
+    match link {
+        Ok(link) => {
+            ui.label(format!(
+                "A link of {} characters:",
+                words::count(link.len() as u64)
+            ));
+            ScrollArea::vertical().max_height(120.0).show(ui, |ui| {
+                ui.add(egui::Label::new(egui::RichText::new(link).monospace().small()).wrap());
+            });
+            if ui.button("Copy link").clicked() {
+                ui.copy_text(link.clone());
+            }
+        }
+        Err(why) => {
+            ui.label(why);
+        }
+    }
+    ui.separator();
+    ui.horizontal_wrapped(|ui| {
+        let size = words::bytes(trace_byte_len as u64);
+        let file = ui
+            .button("Save file")
+            .on_hover_text(format!("{size}; whoever opens it needs this site's images"));
+        if file.clicked() {
+            choice = Some(Choice::SaveFile {
+                embeds_images: false,
+            });
+        }
+        let whole = ui
+            .button("Save file with images")
+            .on_hover_text("Some megabytes; it needs nothing else");
+        if whole.clicked() {
+            choice = Some(Choice::SaveFile {
+                embeds_images: true,
+            });
+        }
+        if ui.button("Close").clicked() {
+            choice = Some(Choice::Close);
+        }
+    });
+    choice
+}
+
+fn keys(ui: &mut Ui) -> Option<Choice> {
+    ui.heading("Keys");
+    egui::Grid::new("keys").striped(true).show(ui, |ui| {
+        for (key, what) in KEYS {
+            ui.monospace(*key);
+            ui.label(*what);
+            ui.end_row();
+        }
+    });
+    ui.button("Close").clicked().then_some(Choice::Close)
+}

@@ -1,0 +1,174 @@
+//! Requests that are under way at an engine, and what they are for.
+
+use crate::link::Link;
+use reprise_worker::protocol::{Command, Message, Request, RequestId};
+use std::collections::BTreeMap;
+
+/// What a request is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Purpose {
+    /// Opens or boots.
+    Open,
+    /// Goes through the recording.
+    Index,
+    /// Goes to a place.
+    Seek,
+    /// Steps or runs.
+    Move,
+    /// Stops a live machine.
+    Pause,
+    /// Lets a live machine go on.
+    Resume,
+    /// The trace, for the engine that reads it through.
+    SaveForIndex,
+    /// The trace, for a file.
+    SaveForFile,
+    /// Makes the past of a machine that has stopped by itself visitable.
+    Halt,
+    /// What runs stop at.
+    Stops,
+    /// Everything that a stop would stop at.
+    Hits,
+    /// A look, or something small whose end nobody waits for.
+    Small,
+}
+
+impl Purpose {
+    /// The engine is not to be asked to go elsewhere meanwhile.
+    pub(crate) fn is_long(self) -> bool {
+        !matches!(self, Purpose::Small | Purpose::Stops)
+    }
+
+    /// The position is about to be another.
+    pub(crate) fn moves(self) -> bool {
+        matches!(
+            self,
+            Purpose::Open
+                | Purpose::Seek
+                | Purpose::Move
+                | Purpose::Pause
+                | Purpose::Halt
+                | Purpose::Resume
+                | Purpose::Hits
+        )
+    }
+}
+
+/// How far something is.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Progress {
+    pub(crate) id: RequestId,
+    pub(crate) what: String,
+    pub(crate) done: u64,
+    pub(crate) total: u64,
+}
+
+impl Progress {
+    /// In words, with a share where that is known.
+    pub(crate) fn words(&self) -> String {
+        match self.share() {
+            Some(share) => format!("{}: {:.0} %", self.what, share * 100.0),
+            None if self.done > 0 => format!("{}: {}", self.what, crate::words::count(self.done)),
+            None => self.what.clone(),
+        }
+    }
+
+    /// From 0 to 1.
+    pub(crate) fn share(&self) -> Option<f32> {
+        (self.total > 0).then(|| (self.done as f64 / self.total as f64).clamp(0.0, 1.0) as f32)
+    }
+}
+
+/// An engine with what it has been asked for.
+pub(crate) struct Asker {
+    link: Box<dyn Link>,
+    last: RequestId,
+    waiting: BTreeMap<RequestId, Purpose>,
+    progress: Option<Progress>,
+}
+
+impl Asker {
+    pub(crate) fn new(link: Box<dyn Link>) -> Asker {
+        Asker {
+            link,
+            last: 0,
+            waiting: BTreeMap::new(),
+            progress: None,
+        }
+    }
+
+    pub(crate) fn ask(&mut self, command: Command, purpose: Purpose) -> RequestId {
+        self.last = self.last.wrapping_add(1);
+        self.waiting.insert(self.last, purpose);
+        self.link.send(Request {
+            id: self.last,
+            command,
+        });
+        self.last
+    }
+
+    /// What has been said, with the purpose of the request that it ends.
+    pub(crate) fn poll(&mut self) -> Vec<(Message, Option<Purpose>)> {
+        let messages = self.link.poll();
+        messages
+            .into_iter()
+            .map(|message| self.note(message))
+            .collect()
+    }
+
+    fn note(&mut self, message: Message) -> (Message, Option<Purpose>) {
+        let purpose = match &message {
+            Message::Done { id } | Message::Failed { id, .. } => {
+                if self
+                    .progress
+                    .as_ref()
+                    .is_some_and(|progress| progress.id == *id)
+                {
+                    self.progress = None;
+                }
+                self.waiting.remove(id)
+            }
+            Message::Trace { id, .. }
+            | Message::Hits { id, .. }
+            | Message::Position(reprise_worker::protocol::Position { id, .. }) => {
+                self.waiting.get(id).copied()
+            }
+            Message::Progress {
+                id,
+                what,
+                done,
+                total,
+            } => {
+                self.progress = Some(Progress {
+                    id: *id,
+                    what: what.clone(),
+                    done: *done,
+                    total: *total,
+                });
+                None
+            }
+            _ => None,
+        };
+        (message, purpose)
+    }
+
+    pub(crate) fn progress(&self) -> Option<&Progress> {
+        self.progress.as_ref()
+    }
+
+    /// Something is under way that a person may want to stop.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.waiting.values().any(|purpose| purpose.is_long())
+    }
+
+    pub(crate) fn is_moving(&self) -> bool {
+        self.waiting.values().any(|purpose| purpose.moves())
+    }
+
+    /// Ends what is under way.
+    pub(crate) fn cancel(&mut self) {
+        if self.is_busy() {
+            self.ask(Command::Cancel, Purpose::Small);
+        }
+    }
+}

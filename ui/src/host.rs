@@ -1,0 +1,99 @@
+//! What the page needs of the browser, or of the system: files, address, clock, randomness.
+
+/// Whoever shows the page.
+pub trait Host {
+    /// Offers bytes as a file to keep.
+    fn save_file(&mut self, name: &str, bytes: &[u8]);
+
+    /// Lets the person choose a file; it arrives later by [`Host::take_file`].
+    fn pick_file(&mut self);
+
+    /// Reads a file that was dropped; it arrives by [`Host::take_file`] as well.
+    fn read_dropped(&mut self, file: egui::DroppedFileHandle);
+
+    /// A file that the person has chosen or dropped.
+    fn take_file(&mut self) -> Option<File>;
+
+    /// The site's `demos.json`; empty while there is none.
+    fn demos_json(&mut self) -> String;
+
+    /// Address of the page without its fragment; empty where there is none.
+    fn site_url(&mut self) -> String;
+
+    /// A fragment to open, without `#`: at the start and whenever the person changes it.
+    fn take_fragment(&mut self) -> Option<String>;
+
+    /// The address bar shows this fragment from now on.
+    fn replace_fragment(&mut self, fragment: &str);
+
+    /// Fresh random bytes.
+    fn seed(&mut self) -> [u8; 32];
+
+    /// Wall clock in nanoseconds since 1970-01-01 UTC.
+    fn unix_nanoseconds(&mut self) -> u64;
+}
+
+/// A file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct File {
+    /// What it is called.
+    pub name: String,
+    /// What is in it, or why it cannot be read.
+    pub bytes: Result<Vec<u8>, String>,
+}
+
+/// A host with nothing in it, for tests.
+#[derive(Clone, Default, Debug)]
+pub struct Nowhere {
+    /// The files saved.
+    pub saved: std::rc::Rc<std::cell::RefCell<Vec<File>>>,
+    /// A file to open.
+    pub file: std::rc::Rc<std::cell::RefCell<Option<File>>>,
+    /// A fragment to open; then the one shown.
+    pub fragment: std::rc::Rc<std::cell::RefCell<Option<String>>>,
+    /// The one shown.
+    pub shown_fragment: std::rc::Rc<std::cell::RefCell<String>>,
+    /// The demos.
+    pub demos: String,
+}
+
+impl Host for Nowhere {
+    fn save_file(&mut self, name: &str, bytes: &[u8]) {
+        self.saved.borrow_mut().push(File {
+            name: name.to_owned(),
+            bytes: Ok(bytes.to_vec()),
+        });
+    }
+
+    fn pick_file(&mut self) {}
+
+    fn read_dropped(&mut self, _file: egui::DroppedFileHandle) {}
+
+    fn take_file(&mut self) -> Option<File> {
+        self.file.take()
+    }
+
+    fn demos_json(&mut self) -> String {
+        self.demos.clone()
+    }
+
+    fn site_url(&mut self) -> String {
+        "https://here.example/reprise/".to_owned()
+    }
+
+    fn take_fragment(&mut self) -> Option<String> {
+        self.fragment.take()
+    }
+
+    fn replace_fragment(&mut self, fragment: &str) {
+        self.shown_fragment.replace(fragment.to_owned());
+    }
+
+    fn seed(&mut self) -> [u8; 32] {
+        [7; 32]
+    }
+
+    fn unix_nanoseconds(&mut self) -> u64 {
+        1_700_000_000_000_000_000
+    }
+}

@@ -1,0 +1,110 @@
+//! The debugger's panels: each draws a part of [`PanelModel`] and pushes what the person wants done.
+//!
+//! A panel asks for its looks in every frame. Until a look is answered for another position, the answer for the old one stays,
+//! dimmed. What differs from the position before is marked. Every widget has a name of its own, by which tests and screen readers find it.
+
+mod address;
+mod calls;
+mod disassembly;
+mod errno;
+mod gutter;
+mod inputs;
+mod marks;
+mod memory;
+mod parts;
+mod registers;
+mod source;
+mod stack;
+mod stops;
+#[cfg(test)]
+mod tests;
+mod threads;
+mod variables;
+
+use crate::model::PanelModel;
+use serde::{Deserialize, Serialize};
+
+/// The panels.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub enum PanelKind {
+    /// Registers of the selected thread.
+    Registers,
+    /// Memory as the selected thread sees it.
+    Memory,
+    /// Instructions.
+    Disassembly,
+    /// A source text.
+    Source,
+    /// Variables of the selected call.
+    Variables,
+    /// Calls of the selected thread.
+    Stack,
+    /// Processes and threads.
+    Threads,
+    /// System calls of the whole recording.
+    Calls,
+    /// Input events of the whole recording.
+    Inputs,
+    /// Breakpoints, watchpoints and catches.
+    Stops,
+    /// Places to come back to.
+    Marks,
+}
+
+impl PanelKind {
+    /// All of them.
+    pub const ALL: [Self; 11] = [
+        Self::Registers,
+        Self::Memory,
+        Self::Disassembly,
+        Self::Source,
+        Self::Variables,
+        Self::Stack,
+        Self::Threads,
+        Self::Calls,
+        Self::Inputs,
+        Self::Stops,
+        Self::Marks,
+    ];
+
+    /// What stands on its tab.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Registers => "Registers",
+            Self::Memory => "Memory",
+            Self::Disassembly => "Disassembly",
+            Self::Source => "Source",
+            Self::Variables => "Variables",
+            Self::Stack => "Stack",
+            Self::Threads => "Threads",
+            Self::Calls => "System calls",
+            Self::Inputs => "Inputs",
+            Self::Stops => "Stops",
+            Self::Marks => "Marks",
+        }
+    }
+}
+
+/// Draws a panel.
+pub fn show(kind: PanelKind, ui: &mut egui::Ui, model: &mut PanelModel<'_>) {
+    ui.push_id(kind, |ui| {
+        if model.is_running {
+            ui.label("The machine is running. Pause it to look.");
+            return;
+        }
+        match kind {
+            PanelKind::Registers => registers::show(ui, model),
+            PanelKind::Memory => memory::show(ui, model),
+            PanelKind::Disassembly => disassembly::show(ui, model),
+            PanelKind::Source => source::show(ui, model),
+            PanelKind::Variables => variables::show(ui, model),
+            PanelKind::Stack => stack::show(ui, model),
+            PanelKind::Threads => threads::show(ui, model),
+            PanelKind::Calls => calls::show(ui, model),
+            PanelKind::Inputs => inputs::show(ui, model),
+            PanelKind::Stops => stops::show(ui, model),
+            PanelKind::Marks => marks::show(ui, model),
+        }
+    });
+}

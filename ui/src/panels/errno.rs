@@ -1,0 +1,190 @@
+//! Names of Linux's error numbers, as a system call returns them.
+
+/// From 1 on: `include/uapi/asm-generic/errno-base.h` and `errno.h`. Numbers that nobody bears are empty.
+const NAMES: [&str; 133] = [
+    "EPERM",
+    "ENOENT",
+    "ESRCH",
+    "EINTR",
+    "EIO",
+    "ENXIO",
+    "E2BIG",
+    "ENOEXEC",
+    "EBADF",
+    "ECHILD",
+    "EAGAIN",
+    "ENOMEM",
+    "EACCES",
+    "EFAULT",
+    "ENOTBLK",
+    "EBUSY",
+    "EEXIST",
+    "EXDEV",
+    "ENODEV",
+    "ENOTDIR",
+    "EISDIR",
+    "EINVAL",
+    "ENFILE",
+    "EMFILE",
+    "ENOTTY",
+    "ETXTBSY",
+    "EFBIG",
+    "ENOSPC",
+    "ESPIPE",
+    "EROFS",
+    "EMLINK",
+    "EPIPE",
+    "EDOM",
+    "ERANGE",
+    "EDEADLK",
+    "ENAMETOOLONG",
+    "ENOLCK",
+    "ENOSYS",
+    "ENOTEMPTY",
+    "ELOOP",
+    "",
+    "ENOMSG",
+    "EIDRM",
+    "ECHRNG",
+    "EL2NSYNC",
+    "EL3HLT",
+    "EL3RST",
+    "ELNRNG",
+    "EUNATCH",
+    "ENOCSI",
+    "EL2HLT",
+    "EBADE",
+    "EBADR",
+    "EXFULL",
+    "ENOANO",
+    "EBADRQC",
+    "EBADSLT",
+    "",
+    "EBFONT",
+    "ENOSTR",
+    "ENODATA",
+    "ETIME",
+    "ENOSR",
+    "ENONET",
+    "ENOPKG",
+    "EREMOTE",
+    "ENOLINK",
+    "EADV",
+    "ESRMNT",
+    "ECOMM",
+    "EPROTO",
+    "EMULTIHOP",
+    "EDOTDOT",
+    "EBADMSG",
+    "EOVERFLOW",
+    "ENOTUNIQ",
+    "EBADFD",
+    "EREMCHG",
+    "ELIBACC",
+    "ELIBBAD",
+    "ELIBSCN",
+    "ELIBMAX",
+    "ELIBEXEC",
+    "EILSEQ",
+    "ERESTART",
+    "ESTRPIPE",
+    "EUSERS",
+    "ENOTSOCK",
+    "EDESTADDRREQ",
+    "EMSGSIZE",
+    "EPROTOTYPE",
+    "ENOPROTOOPT",
+    "EPROTONOSUPPORT",
+    "ESOCKTNOSUPPORT",
+    "EOPNOTSUPP",
+    "EPFNOSUPPORT",
+    "EAFNOSUPPORT",
+    "EADDRINUSE",
+    "EADDRNOTAVAIL",
+    "ENETDOWN",
+    "ENETUNREACH",
+    "ENETRESET",
+    "ECONNABORTED",
+    "ECONNRESET",
+    "ENOBUFS",
+    "EISCONN",
+    "ENOTCONN",
+    "ESHUTDOWN",
+    "ETOOMANYREFS",
+    "ETIMEDOUT",
+    "ECONNREFUSED",
+    "EHOSTDOWN",
+    "EHOSTUNREACH",
+    "EALREADY",
+    "EINPROGRESS",
+    "ESTALE",
+    "EUCLEAN",
+    "ENOTNAM",
+    "ENAVAIL",
+    "EISNAM",
+    "EREMOTEIO",
+    "EDQUOT",
+    "ENOMEDIUM",
+    "EMEDIUMTYPE",
+    "ECANCELED",
+    "ENOKEY",
+    "EKEYEXPIRED",
+    "EKEYREVOKED",
+    "EKEYREJECTED",
+    "EOWNERDEAD",
+    "ENOTRECOVERABLE",
+    "ERFKILL",
+    "EHWPOISON",
+];
+
+/// The name of the error that a system call's result stands for, if it stands for one.
+pub(super) fn name_from_result(result: i64) -> Option<&'static str> {
+    let number = usize::try_from(result.checked_neg()?).ok()?;
+    match number {
+        // The kernel's own, seen where a signal interrupts a call that will be made again.
+        512 => Some("ERESTARTSYS"),
+        513 => Some("ERESTARTNOINTR"),
+        514 => Some("ERESTARTNOHAND"),
+        516 => Some("ERESTART_RESTARTBLOCK"),
+        _ => {
+            let name = NAMES.get(number.checked_sub(1)?)?;
+            (!name.is_empty()).then_some(*name)
+        }
+    }
+}
+
+/// A system call's result in words: `3`, `0x7fff12340000`, `ENOENT (-2)`.
+pub(super) fn text_from_result(result: i64) -> String {
+    match (name_from_result(result), u64::try_from(result)) {
+        (Some(name), _) => format!("{name} ({result})"),
+        // So large a number is an address.
+        (None, Ok(number)) if number > u64::from(u32::MAX) => format!("{number:#x}"),
+        (None, _) => result.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_words() {
+        for (result, expect) in [
+            (0, "0"),
+            (3, "3"),
+            (-1, "EPERM (-1)"),
+            (-2, "ENOENT (-2)"),
+            (-11, "EAGAIN (-11)"),
+            (-38, "ENOSYS (-38)"),
+            (-41, "-41"),
+            (-110, "ETIMEDOUT (-110)"),
+            (-133, "EHWPOISON (-133)"),
+            (-134, "-134"),
+            (-512, "ERESTARTSYS (-512)"),
+            (0x3f_8000_0000, "0x3f80000000"),
+            (i64::MIN, "-9223372036854775808"),
+        ] {
+            assert_eq!(text_from_result(result), expect);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Variables of the selected call.
+
+use super::parts;
+use crate::action::Action;
+use crate::format;
+use crate::model::PanelModel;
+use egui::text::{LayoutJob, TextFormat};
+use egui::{CollapsingHeader, Response, ScrollArea, TextStyle, Ui};
+use reprise_worker::protocol::{Look, StopKind, Variable, View};
+
+/// Parts within parts are shown so deep; what a hostile program says goes on for ever.
+const DEPTH_MAX: usize = 32;
+/// So many parts of one thing are shown.
+const PARTS_MAX: usize = 1000;
+
+pub(super) fn show(ui: &mut Ui, model: &mut PanelModel<'_>) {
+    let whose = format!("{}, frame {}", parts::whose(model), model.frame);
+    let look = Look::Variables {
+        thread: model.thread,
+        frame: model.frame,
+    };
+    let seen = model.looks.get(&look);
+    parts::head(ui, &whose, seen.is_none_or(|seen| seen.is_stale));
+    let Some(seen) = seen else {
+        return;
+    };
+    let View::Variables(variables) = seen.view else {
+        return;
+    };
+    if variables.is_empty() {
+        ui.label(
+            "No variables are known here: the function has none, or the program has no debug information for it.",
+        );
+        return;
+    }
+    let before = match seen.before {
+        Some(View::Variables(before)) => before.as_slice(),
+        _ => &[],
+    };
+    let mut tree = Tree {
+        actions: model.actions,
+        path: String::new(),
+        depth: 0,
+    };
+    ScrollArea::both()
+        .auto_shrink([false, false])
+        .show(ui, |ui| {
+            parts::dimmed(ui, seen.is_stale, |ui| {
+                for is_argument in [true, false] {
+                    let group = variables
+                        .iter()
+                        .filter(|variable| variable.is_argument == is_argument);
+                    if group.clone().next().is_none() {
+                        continue;
+                    }
+                    ui.label(if is_argument {
+                        "Arguments"
+                    } else {
+                        "Variables"
+                    });
+                    for (index, variable) in group.enumerate() {
+                        tree.show(ui, (is_argument, index), variable, before);
+                    }
+                }
+            });
+        });
+}
+
+/// Draws variables with what they are made of.
+struct Tree<'a> {
+    actions: &'a mut Vec<Action>,
+    /// Names of what the variable is a part of, each with a dot behind it.
+    path: String,
+    depth: usize,
+}
+
+impl Tree<'_> {
+    fn show(&mut self, ui: &mut Ui, salt: (bool, usize), variable: &Variable, before: &[Variable]) {
+        let old = before.iter().find(|old| is_same(old, variable));
+        let old_value = old
+            .map(|old| old.value.as_str())
+            .filter(|value| *value != variable.value);
+        let name = format!("{}{}", self.path, variable.name);
+        let mut label = format!("variable {name} = {}", variable.value);
+        if old_value.is_some() {
+            label.push_str(", changed");
+        }
+        let job = job(ui, variable, old_value.is_some());
+        let response = if variable.parts.is_empty() || self.depth >= DEPTH_MAX {
+            // As far in as what can be opened.
+            ui.horizontal(|ui| {
+                ui.add_space(ui.spacing().indent - ui.spacing().button_padding.x);
+                parts::row(ui, false, job, label)
+            })
+            .inner
+        } else {
+            let parts_before = old.map_or(&[][..], |old| old.parts.as_slice());
+            let header = CollapsingHeader::new(job)
+                .id_salt((salt, &variable.name))
+                .show(ui, |ui| self.show_parts(ui, variable, parts_before));
+            header.header_response.accessible_name(label)
+        };
+        self.menu(&response, variable);
+        response.on_hover_text(explanation(variable, &name, old_value));
+    }
+
+    fn show_parts(&mut self, ui: &mut Ui, variable: &Variable, before: &[Variable]) {
+        let path = self.path.len();
+        self.path.push_str(&variable.name);
+        self.path.push('.');
+        self.depth += 1;
+        for (index, part) in variable.parts.iter().take(PARTS_MAX).enumerate() {
+            self.show(ui, (false, index), part, before);
+        }
+        let hidden = variable.parts.len().saturating_sub(PARTS_MAX);
+        if hidden > 0 {
+            ui.label(format!("and {} more", format::count(hidden as u64)));
+        }
+        self.depth -= 1;
+        self.path.truncate(path);
+    }
+
+    fn menu(&mut self, response: &Response, variable: &Variable) {
+        let actions = &mut *self.actions;
+        parts::menu(response, |ui| {
+            if let Some(address) = variable.address {
+                if parts::entry(ui, "Show its memory") {
+                    actions.push(Action::ShowMemory(address));
+                }
+                if variable.byte_len > 0 && parts::entry(ui, "Watch it: stop where it is written") {
+                    actions.push(Action::AddStop(StopKind::Watchpoint {
+                        address,
+                        byte_len: variable.byte_len,
+                        reads: false,
+                        writes: true,
+                    }));
+                }
+            } else {
+                ui.label("It is not in memory: it cannot be watched.");
+            }
+            if let Some(pointer) = pointer_of(&variable.value)
+                && parts::entry(ui, format!("Show memory at {pointer:#x}"))
+            {
+                actions.push(Action::ShowMemory(pointer));
+            }
+            if parts::entry(ui, "Copy the value") {
+                actions.push(Action::Copy(variable.value.clone()));
+            }
+            if parts::entry(ui, "Copy the name") {
+                actions.push(Action::Copy(variable.name.clone()));
+            }
+        });
+    }
+}
+
+/// One is the other at another position: in another call, a variable of that name lies elsewhere.
+fn is_same(old: &Variable, new: &Variable) -> bool {
+    old.name == new.name && old.type_name == new.type_name && old.address == new.address
+}
+
+fn job(ui: &Ui, variable: &Variable, is_changed: bool) -> LayoutJob {
+    let visuals = ui.visuals();
+    let font = TextStyle::Monospace.resolve(ui.style());
+    let weak = TextFormat::simple(font.clone(), visuals.weak_text_color());
+    let plain = TextFormat::simple(font.clone(), visuals.text_color());
+    let value_color = match is_changed {
+        true => parts::changed_color(ui),
+        false => visuals.strong_text_color(),
+    };
+    let mut job = LayoutJob::default();
+    job.append(&variable.name, 0.0, plain);
+    job.append(&format!(": {} = ", variable.type_name), 0.0, weak);
+    job.append(&variable.value, 0.0, TextFormat::simple(font, value_color));
+    job
+}
+
+fn explanation(variable: &Variable, name: &str, old_value: Option<&str>) -> String {
+    let mut lines = vec![
+        format!("{name} = {}", variable.value),
+        format!(
+            "type {}, {}",
+            variable.type_name,
+            format::bytes(variable.byte_len)
+        ),
+        match variable.address {
+            Some(address) => format!("at {address:#x}"),
+            None => "not in memory".to_owned(),
+        },
+    ];
+    if let Some(old_value) = old_value {
+        lines.push(format!("before: {old_value}"));
+    }
+    lines.join("\n")
+}
+
+/// Where a value points, if it says so at its beginning.
+fn pointer_of(value: &str) -> Option<u64> {
+    let digits = value.strip_prefix("0x")?;
+    let end = digits
+        .find(|char: char| !char.is_ascii_hexdigit())
+        .unwrap_or(digits.len());
+    let pointer = u64::from_str_radix(digits.get(..end)?, 16).ok()?;
+    (pointer >= 0x1000).then_some(pointer)
+}

@@ -1,0 +1,300 @@
+//! What is open, and where it stands.
+
+use crate::looks::Looks;
+use crate::model::{Index, Mark, Shown, Stop};
+use crate::terminal::History;
+use reprise_worker::protocol::{InputKind, Position, Recording, Target, Thread};
+
+/// Places to go back to that are kept.
+const VISITED_MAX: usize = 100;
+/// Steps that take a second when nothing is skipped: guest time counts 64 ns for 64 steps.
+const STEPS_PER_SECOND: f64 = 1e9;
+/// Points at which the guest time is known that are kept.
+const TIMES_MAX: usize = 10_000;
+
+/// Whether a machine runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Mode {
+    /// A trace is open.
+    Replay,
+    /// A machine runs and is recorded.
+    Running,
+    /// A machine has been told to stop.
+    Pausing,
+    /// A machine stands still; its past can be visited.
+    Paused,
+    /// A machine has stopped for good.
+    Halted,
+}
+
+impl Mode {
+    /// In a word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Mode::Replay => "replay",
+            Mode::Running => "running",
+            Mode::Pausing => "pausing",
+            Mode::Paused => "paused",
+            Mode::Halted => "halted",
+        }
+    }
+}
+
+/// Where a trace came from, as far as a link can name it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Origin {
+    /// A machine of this page, or a file: no link leads there.
+    Here,
+    /// A place on the web.
+    Url(String),
+    /// The fragment that opened it: the trace is in it.
+    Fragment(Vec<u8>),
+}
+
+/// Runs through the recording by the wall clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Player {
+    /// Times guest time; negative goes back.
+    pub(crate) speed: f64,
+    pub(crate) from: u64,
+    /// When it was there, by egui's clock.
+    pub(crate) since: f64,
+}
+
+/// Something open.
+pub(crate) struct Session {
+    pub(crate) recording: Recording,
+    pub(crate) origin: Origin,
+    pub(crate) mode: Mode,
+    pub(crate) position: Position,
+    /// What is shown while the engine is elsewhere: while somebody drags or plays.
+    pub(crate) local: Option<u64>,
+    /// Where the engine is to go next.
+    pub(crate) wanted: Option<Target>,
+    pub(crate) player: Option<Player>,
+    pub(crate) history: History,
+    pub(crate) index: Index,
+    /// Position, hash, and how many hashes agreed.
+    pub(crate) verified: Option<(u64, String, u64)>,
+    pub(crate) stops: Vec<Stop>,
+    pub(crate) last_stop: u32,
+    pub(crate) marks: Vec<Mark>,
+    pub(crate) thread: Thread,
+    pub(crate) frame: u32,
+    /// The call that a link selects, once the position is there.
+    pub(crate) frame_wanted: Option<u32>,
+    pub(crate) shown: Shown,
+    pub(crate) looks: Looks,
+    pub(crate) back: Vec<u64>,
+    pub(crate) forth: Vec<u64>,
+    /// Positions whose guest time is known, ascending.
+    times: Vec<(u64, u64)>,
+    /// Size of the trace, once it has been asked for.
+    pub(crate) trace_byte_len: u64,
+}
+
+impl Session {
+    pub(crate) fn new(recording: Recording, origin: Origin) -> Session {
+        let mut session = Session {
+            mode: if recording.is_live {
+                Mode::Running
+            } else {
+                Mode::Replay
+            },
+            position: Position {
+                id: 0,
+                icount: 0,
+                nanoseconds: 0,
+                thread: None,
+                process: None,
+                is_user: false,
+                reasons: Vec::new(),
+                stops: Vec::new(),
+                is_at_edge: true,
+            },
+            origin,
+            local: None,
+            wanted: None,
+            player: None,
+            history: History::new(recording.terminal),
+            index: Index::default(),
+            verified: None,
+            stops: Vec::new(),
+            last_stop: 0,
+            marks: Vec::new(),
+            thread: Thread::Current,
+            frame: 0,
+            frame_wanted: None,
+            shown: Shown::default(),
+            looks: Looks::default(),
+            back: Vec::new(),
+            forth: Vec::new(),
+            times: vec![(0, 0)],
+            trace_byte_len: recording.trace_byte_len,
+            recording,
+        };
+        session.take_sizes();
+        session
+    }
+
+    /// The terminal had the sizes that the recording says.
+    pub(crate) fn take_sizes(&mut self) {
+        let sizes = self
+            .recording
+            .inputs
+            .iter()
+            .filter_map(|input| match input.kind {
+                InputKind::Size(size) => Some((input.icount, size)),
+                _ => None,
+            });
+        self.history
+            .set_sizes(self.recording.terminal, sizes.collect());
+    }
+
+    /// The position that is shown.
+    pub(crate) fn icount(&self) -> u64 {
+        self.local.unwrap_or(self.position.icount)
+    }
+
+    /// A machine runs; there is no past to look at.
+    pub(crate) fn is_running(&self) -> bool {
+        matches!(self.mode, Mode::Running | Mode::Pausing)
+    }
+
+    /// A machine is or was recorded here.
+    pub(crate) fn is_live(&self) -> bool {
+        self.mode != Mode::Replay
+    }
+
+    /// The engine stands somewhere.
+    pub(crate) fn arrive(&mut self, position: Position) {
+        if position.icount != self.position.icount {
+            self.frame = 0;
+        }
+        if let Some(frame) = self.frame_wanted.take() {
+            self.frame = frame;
+        }
+        self.note_time(position.icount, position.nanoseconds);
+        self.looks.moved(position.icount);
+        self.position = position;
+    }
+
+    /// Remembers where it is, since it is about to be elsewhere.
+    pub(crate) fn leave(&mut self) {
+        let here = self.icount();
+        if self.back.last() != Some(&here) {
+            self.back.push(here);
+        }
+        if self.back.len() > VISITED_MAX {
+            self.back.remove(0);
+        }
+        self.forth.clear();
+    }
+
+    /// A place visited before, or one that was left by that.
+    pub(crate) fn revisit(&mut self, is_back: bool) -> Option<u64> {
+        let here = self.icount();
+        let (from, to) = if is_back {
+            (&mut self.back, &mut self.forth)
+        } else {
+            (&mut self.forth, &mut self.back)
+        };
+        let place = from.pop()?;
+        to.push(here);
+        Some(place)
+    }
+
+    /// Shows a place, and lets the engine follow.
+    pub(crate) fn go_to(&mut self, icount: u64) {
+        self.player = None;
+        self.local = Some(icount);
+        self.wanted = Some(Target::Icount(icount));
+    }
+
+    /// Ends playing; the engine comes to where it was.
+    pub(crate) fn stand_still(&mut self) {
+        if self.player.take().is_some()
+            && let Some(icount) = self.local
+        {
+            self.wanted = Some(Target::Icount(icount));
+        }
+    }
+
+    /// Takes a player along; says that it has reached an end.
+    pub(crate) fn play(&mut self, now: f64) -> bool {
+        let Some(player) = self.player else {
+            return false;
+        };
+        let way = (now - player.since) * player.speed * STEPS_PER_SECOND;
+        let at = player.from as f64 + way;
+        let end = self.recording.end;
+        self.local = Some((at.max(0.0) as u64).min(end));
+        at < 0.0 || at >= end as f64
+    }
+
+    /// The guest time is known at a position.
+    pub(crate) fn note_time(&mut self, icount: u64, nanoseconds: u64) {
+        let next = self.times.partition_point(|(at, _)| *at < icount);
+        if self.times.get(next).is_some_and(|(at, _)| *at == icount) {
+            return;
+        }
+        self.times.insert(next, (icount, nanoseconds));
+        if self.times.len() > TIMES_MAX {
+            let mut number = 0;
+            self.times.retain(|_| {
+                number += 1;
+                number % 2 == 1
+            });
+        }
+    }
+
+    /// Guest time at a position, and whether it is certain: idle times between known points may lie before it.
+    pub(crate) fn time_at(&self, icount: u64) -> (u64, bool) {
+        let next = self.times.partition_point(|(at, _)| *at <= icount);
+        let (at, time) = next
+            .checked_sub(1)
+            .and_then(|last| self.times.get(last))
+            .copied()
+            .unwrap_or_default();
+        let least = time.saturating_add(icount - at.min(icount));
+        let is_certain = at == icount
+            || self.times.get(next).is_some_and(|(later, then)| {
+                then.saturating_sub(time) <= (later - at).saturating_add(128)
+            });
+        (least, is_certain)
+    }
+
+    /// The thread that runs at a position, with its name, as far as the index tells.
+    pub(crate) fn thread_at(&self, icount: u64) -> Option<(u32, &str)> {
+        let next = self
+            .index
+            .switches
+            .partition_point(|switch| switch.icount <= icount);
+        let switch = self.index.switches.get(next.checked_sub(1)?)?;
+        Some((
+            switch.tid,
+            self.index.name_at(switch.tid, icount).unwrap_or("?"),
+        ))
+    }
+
+    /// A position in a few words: where, when, who.
+    pub(crate) fn describe(&self, icount: u64) -> String {
+        let (time, is_certain) = self.time_at(icount);
+        let about = if is_certain { "" } else { "at least " };
+        let mut text = format!(
+            "{} · {about}{}",
+            crate::words::count(icount),
+            crate::words::seconds(time)
+        );
+        if let Some((tid, name)) = self.thread_at(icount) {
+            text.push_str(&format!(" · {name} ({tid})"));
+        }
+        text
+    }
+
+    /// The stops that runs stop at.
+    pub(crate) fn enabled_stops(&self) -> Vec<reprise_worker::protocol::StopPoint> {
+        let enabled = self.stops.iter().filter(|stop| stop.is_enabled);
+        enabled.map(|stop| stop.point.clone()).collect()
+    }
+}

@@ -1,0 +1,288 @@
+//! The app in a browser: the page's script hands in what comes, and does what needs a browser.
+//!
+//! # Test hook
+//! A canvas has no elements that a test could find. What it needs instead is exported: [`test_state`] tells what the app
+//! knows, [`test_nodes`] what it shows and where, [`test_char_rect`] where a character of the terminal is,
+//! [`test_timeline_point`] where a position is. Tests look there
+//! and click with a real mouse. Bounds are in CSS pixels from the canvas's corner.
+
+use crate::app::App;
+use crate::host::{File, Host};
+use crate::link::Link;
+use eframe::wasm_bindgen::JsCast;
+use eframe::{WebOptions, WebRunner};
+use egui::accesskit::{NodeId, TreeUpdate};
+use reprise_worker::protocol::{Message, Request, decode, encode};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsError, JsValue};
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = repriseHost, js_name = postEngine)]
+    fn post_engine(which: u8, bytes: &[u8]);
+    #[wasm_bindgen(js_namespace = repriseHost, js_name = saveFile)]
+    fn save_file(name: &str, bytes: &[u8]);
+    #[wasm_bindgen(js_namespace = repriseHost, js_name = pickFile)]
+    fn pick_file();
+    #[wasm_bindgen(js_namespace = repriseHost, js_name = demosJson)]
+    fn demos_json() -> String;
+    #[wasm_bindgen(js_namespace = repriseHost, js_name = siteUrl)]
+    fn site_url() -> String;
+    /// Web Cryptography, `getRandomValues`: fills an array.
+    #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
+    fn get_random_values(bytes: &mut [u8]);
+}
+
+/// What has come in and nobody has taken yet.
+#[derive(Default)]
+struct Inbox {
+    messages: [Vec<Message>; 2],
+    files: VecDeque<File>,
+    fragment: Option<String>,
+    context: Option<egui::Context>,
+    nodes: Option<TreeUpdate>,
+}
+
+thread_local! {
+    static INBOX: RefCell<Inbox> = RefCell::default();
+    static RUNNER: RefCell<Option<WebRunner>> = const { RefCell::new(None) };
+}
+
+fn with<T>(action: impl FnOnce(&mut Inbox) -> T) -> T {
+    INBOX.with_borrow_mut(action)
+}
+
+fn repaint() {
+    if let Some(context) = with(|inbox| inbox.context.clone()) {
+        context.request_repaint();
+    }
+}
+
+/// Draws the app on the canvas with this id from now on.
+///
+/// # Errors
+/// When there is no such canvas, or the browser cannot draw on it.
+#[wasm_bindgen]
+pub async fn start(canvas_id: String) -> Result<(), JsValue> {
+    console_error_panic_hook::set_once();
+    let document = web_sys::window().and_then(|window| window.document());
+    let canvas = document
+        .and_then(|document| document.get_element_by_id(&canvas_id))
+        .and_then(|element| element.dyn_into::<web_sys::HtmlCanvasElement>().ok())
+        .ok_or_else(|| JsValue::from(JsError::new("there is no canvas to draw on")))?;
+    with(|inbox| inbox.fragment = own_fragment());
+    let runner = WebRunner::new();
+    RUNNER.set(Some(runner.clone()));
+    runner
+        .start(
+            canvas,
+            WebOptions::default(),
+            Box::new(|creation| {
+                creation.egui_ctx.add_plugin(NodeKeeper);
+                with(|inbox| inbox.context = Some(creation.egui_ctx.clone()));
+                let link = |which| Box::new(WorkerLink(which));
+                let app = App::new(link(0), link(1), Box::new(Browser));
+                Ok(Box::new(Shown(app)))
+            }),
+        )
+        .await
+}
+
+/// Takes what an engine says: the main one is 0, the one that reads recordings through is 1.
+///
+/// # Errors
+/// When it is no message of this version: a sentence for the person.
+#[wasm_bindgen]
+pub fn deliver(which: usize, bytes: &[u8]) -> Result<(), JsError> {
+    let message = decode(bytes)?;
+    with(|inbox| {
+        if let Some(messages) = inbox.messages.get_mut(which) {
+            messages.push(message);
+        }
+    });
+    repaint();
+    Ok(())
+}
+
+/// Takes a file that the person has chosen.
+#[wasm_bindgen]
+pub fn opened_file(name: String, bytes: Vec<u8>) {
+    let bytes = Ok(bytes);
+    with(|inbox| inbox.files.push_back(File { name, bytes }));
+    repaint();
+}
+
+/// The person has changed the address; `fragment` is without `#`.
+#[wasm_bindgen]
+pub fn hash_changed(fragment: String) {
+    with(|inbox| inbox.fragment = Some(fragment));
+    repaint();
+}
+
+/// For tests: what the app knows, as JSON; see `App::test_state`.
+#[wasm_bindgen]
+pub fn test_state() -> String {
+    with_app(|app| app.test_state()).unwrap_or_else(|| "{}".to_owned())
+}
+
+/// For tests: where a character of the terminal is, as JSON `[x0, y0, x1, y1]`, if it is shown.
+#[wasm_bindgen]
+pub fn test_char_rect(row: u16, column: u16) -> Option<String> {
+    let rect = with_app(|app| app.cell_rect(row, column))??;
+    Some(serde_json::json!([rect.min.x, rect.min.y, rect.max.x, rect.max.y]).to_string())
+}
+
+/// For tests: a point of the timeline at which a position is drawn, as JSON `[x, y]`, if the timeline is shown.
+#[wasm_bindgen]
+pub fn test_timeline_point(icount: f64) -> Option<String> {
+    let point = with_app(|app| app.timeline_point(icount as u64))??;
+    Some(serde_json::json!([point.x, point.y]).to_string())
+}
+
+/// For tests: what is shown, as a JSON list of `role`, `label`, `value` and `bounds` (`[x0, y0, x1, y1]`). The first call
+/// lets the app begin to keep that.
+#[wasm_bindgen]
+pub fn test_nodes() -> String {
+    let nodes = with(|inbox| {
+        if let (None, Some(context)) = (&inbox.nodes, &inbox.context) {
+            context.enable_accesskit();
+            context.request_repaint();
+        }
+        inbox.nodes.as_ref().map(nodes_from_update)
+    });
+    serde_json::Value::from(nodes.unwrap_or_default()).to_string()
+}
+
+fn nodes_from_update(update: &TreeUpdate) -> Vec<serde_json::Value> {
+    let nodes = update.nodes.iter().map(|(_, node): &(NodeId, _)| {
+        let bounds = node
+            .bounds()
+            .map(|rect| [rect.x0, rect.y0, rect.x1, rect.y1]);
+        serde_json::json!({
+            "role": format!("{:?}", node.role()),
+            "label": node.label(),
+            "value": node.value(),
+            "is_disabled": node.is_disabled(),
+            "bounds": bounds,
+        })
+    });
+    nodes.collect()
+}
+
+fn with_app<T>(action: impl FnOnce(&mut App) -> T) -> Option<T> {
+    let runner = RUNNER.with_borrow(Clone::clone)?;
+    let mut app = runner.app_mut::<Shown>()?;
+    Some(action(&mut app.0))
+}
+
+fn own_fragment() -> Option<String> {
+    let hash = web_sys::window()?.location().hash().ok()?;
+    Some(hash.trim_start_matches('#').to_owned())
+}
+
+/// The app, as eframe wants it.
+struct Shown(App);
+
+impl eframe::App for Shown {
+    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+        self.0.ui(ui);
+    }
+
+    fn as_any_mut(&mut self) -> Option<&mut dyn std::any::Any> {
+        Some(self)
+    }
+}
+
+/// Keeps what was shown, for [`test_nodes`].
+struct NodeKeeper;
+
+impl egui::Plugin for NodeKeeper {
+    fn debug_name(&self) -> &'static str {
+        "nodes for tests"
+    }
+
+    fn output_hook(&mut self, _context: &egui::Context, output: &mut egui::FullOutput) {
+        if let Some(update) = &output.platform_output.accesskit_update {
+            with(|inbox| inbox.nodes = Some(update.clone()));
+        }
+    }
+}
+
+/// An engine in a worker.
+struct WorkerLink(u8);
+
+impl Link for WorkerLink {
+    fn send(&mut self, request: Request) {
+        post_engine(self.0, &encode(&request));
+    }
+
+    fn poll(&mut self) -> Vec<Message> {
+        with(|inbox| {
+            let messages = inbox.messages.get_mut(usize::from(self.0));
+            messages.map(std::mem::take).unwrap_or_default()
+        })
+    }
+}
+
+/// What the page's script does.
+struct Browser;
+
+impl Host for Browser {
+    fn save_file(&mut self, name: &str, bytes: &[u8]) {
+        save_file(name, bytes);
+    }
+
+    fn pick_file(&mut self) {
+        pick_file();
+    }
+
+    fn read_dropped(&mut self, file: egui::DroppedFileHandle) {
+        wasm_bindgen_futures::spawn_local(async move {
+            let bytes = file.bytes_async().await;
+            let name = file.path().display().to_string();
+            with(|inbox| inbox.files.push_back(File { name, bytes }));
+            repaint();
+        });
+    }
+
+    fn take_file(&mut self) -> Option<File> {
+        with(|inbox| inbox.files.pop_front())
+    }
+
+    fn demos_json(&mut self) -> String {
+        demos_json()
+    }
+
+    fn site_url(&mut self) -> String {
+        site_url()
+    }
+
+    fn take_fragment(&mut self) -> Option<String> {
+        with(|inbox| inbox.fragment.take())
+    }
+
+    fn replace_fragment(&mut self, fragment: &str) {
+        let history = web_sys::window().and_then(|window| window.history().ok());
+        let address = if fragment.is_empty() {
+            " ".to_owned()
+        } else {
+            format!("#{fragment}")
+        };
+        if let Some(history) = history {
+            // An address that cannot be shown is still in the dialog.
+            let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(address.trim()));
+        }
+    }
+
+    fn seed(&mut self) -> [u8; 32] {
+        let mut seed = [0; 32];
+        get_random_values(&mut seed);
+        seed
+    }
+
+    fn unix_nanoseconds(&mut self) -> u64 {
+        (js_sys::Date::now() * 1e6) as u64
+    }
+}
