@@ -325,6 +325,7 @@ impl Engine {
     fn close(&mut self) {
         self.subject = Subject::Nothing;
         self.stops.clear();
+        self.library.forget_supplies();
     }
 
     fn live(&mut self) -> Result<&mut Live, Refusal> {

@@ -2,6 +2,7 @@
 
 use crate::engine::{Engine, Next};
 use crate::protocol::{Want, decode, encode};
+use reprise_core::image::ImageHash;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -82,11 +83,17 @@ impl EngineWorker {
         Some(told.to_string())
     }
 
-    /// Hands in what was wanted.
-    pub fn supply(&mut self, key: &str, bytes: Vec<u8>) {
+    /// Hands in what was wanted. False if it is an image of another hash; the right one is still wanted then.
+    pub fn supply(&mut self, key: &str, bytes: Vec<u8>) -> bool {
+        if let Some(Want::Image { hash, .. }) = self.wanted.get(key)
+            && ImageHash::of(&bytes).to_string() != *hash
+        {
+            return false;
+        }
         if let Some(want) = self.wanted.remove(key) {
             self.engine.supply(&want, Ok(bytes));
         }
+        true
     }
 
     /// Says why what was wanted cannot be had.

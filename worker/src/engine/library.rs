@@ -35,6 +35,11 @@ impl Library {
         }
     }
 
+    /// Forgets what was supplied for something that is no longer wanted, failures above all: who wants it again asks again.
+    pub(crate) fn forget_supplies(&mut self) {
+        self.supplied.clear();
+    }
+
     /// What was wanted, once it is there; asks for it when nobody has.
     pub(crate) fn take(&mut self, want: &Want) -> Option<Result<Vec<u8>, Refusal>> {
         if let Some(supply) = self.supplied.remove(want) {
