@@ -59,7 +59,7 @@ const NAME: &str = "default";
 
 /// The kernel's command line: few messages, those and the shell on the virtio console, and a panic that resets the
 /// machine at once, so that the host sees it.
-const COMMAND_LINE: &str = "console=hvc0 quiet panic=-1";
+pub(crate) const COMMAND_LINE: &str = "console=hvc0 quiet panic=-1";
 
 /// The time that goes wherever a build would put its own: 2026-01-01 00:00:00 UTC.
 const SOURCE_DATE_EPOCH: u32 = 1_767_225_600;

@@ -9,6 +9,7 @@
 //! | [`guest`] | the default guest: kernel, initrd, manifest, from the recipe in `guest/` |
 //! | [`cache`] | the user's cache folder, locks, temporary folders |
 //! | [`ci`], [`soak`] | what must be green, and what takes too long for that |
+//! | [`site`] | the page as a folder to serve |
 //! | [`demo`], [`mod@bench`] | the main job from end to end; how fast it is |
 //! | [`tools`] | cargo, and tools that are built once into the cache |
 //! | [`process`], [`progress`] | commands with a log, and how far they are |
@@ -22,6 +23,7 @@ mod guest;
 mod process;
 mod progress;
 mod setup;
+mod site;
 mod soak;
 mod tools;
 
@@ -35,6 +37,7 @@ Commands:
   demo     Boot Linux, record a program that misbehaves, replay it, and compare
   test     Run every test
   ci       Everything that must be green, with the seconds of each stage
+  site     Build the page, as a folder that any web server can serve
   bench    How fast the machine is, natively and as wasm, and what recording costs
   soak     The tests and comparisons that take hours
   setup    Install what is missing: Debian packages (as root or with sudo) and Rust targets
@@ -88,6 +91,7 @@ fn main() -> ExitCode {
         "ci" => ci::command(rest),
         "bench" => bench::command(rest),
         "soak" => soak::command(rest),
+        "site" => site::command(rest),
         "setup" => setup::command(rest),
         "guest" => guest::command(rest),
         "help" | "--help" | "-h" => {

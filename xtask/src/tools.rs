@@ -76,6 +76,33 @@ pub(crate) fn build_wasm() -> Result<PathBuf> {
         .join("release/reprise_wasm_replay.wasm"))
 }
 
+/// Builds a package as a wasm module for the page, and returns its path. The app is optimised for size, since it is what a
+/// person waits for; the engine for speed.
+pub(crate) fn build_web_module(package: &str, opt_level: &str) -> Result<PathBuf> {
+    eprintln!("building {package} for the page (some minutes the first time)");
+    let arguments = [
+        "rustc",
+        "--quiet",
+        "--profile",
+        "web",
+        "--lib",
+        "--crate-type",
+        "cdylib",
+    ];
+    run(cargo(&arguments)
+        .args(["--target", WASM_TARGET, "--package", package])
+        .env("CARGO_PROFILE_WEB_OPT_LEVEL", opt_level))?;
+    let module = format!("{}.wasm", package.replace('-', "_"));
+    Ok(target_folder().join(WASM_TARGET).join("web").join(module))
+}
+
+/// Builds the program that makes the JavaScript around a wasm module, and returns its path.
+pub(crate) fn build_bindgen() -> Result<PathBuf> {
+    let package = "reprise-bindgen";
+    run(&mut cargo(&["build", "--quiet", "--package", package]))?;
+    Ok(target_folder().join("debug").join(package))
+}
+
 /// A cargo subcommand such as `cargo-deny`, of this version, from the cache; it is built when it is not there yet.
 pub(crate) fn cached_tool(name: &str, version: &str) -> Result<PathBuf> {
     let folder = cache::root()?

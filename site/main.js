@@ -1,0 +1,179 @@
+// One build of the page: loads the app (ui.js, made by wasm-bindgen from the crate `ui`), runs its engines in workers, and does for
+// it what needs a browser. The app finds all that as `repriseHost`.
+
+import initApp, * as app from './ui.js';
+
+/// A file that a person picks is at most this large; the engine would refuse a larger one.
+const FILE_BYTES_MAX = 1 << 30;
+const CANVAS_ID = 'reprise';
+
+/// What this browser lacks to run the app, in a sentence, or nothing.
+function missingFeature() {
+  if (typeof WebAssembly !== 'object' || typeof WebAssembly.instantiateStreaming !== 'function') {
+    return 'this browser has no WebAssembly, or it is switched off.';
+  }
+  // The canvas that the app gets must not have a context yet, so another one is tried.
+  if (!document.createElement('canvas').getContext('webgl2')) {
+    return 'this browser has no WebGL 2, or it is switched off.';
+  }
+  return undefined;
+}
+
+/// Fetches a file, telling how much of it is there, as a response that can be compiled while it comes in.
+async function fetchWithProgress(url, tell) {
+  const response = await fetch(url);
+  if (!response.ok) {
+    throw new Error(`${new URL(url).pathname}: the server answered ${response.status}`);
+  }
+  // A length that is of the compressed bytes says nothing about those that arrive here.
+  const isEncoded = response.headers.has('Content-Encoding');
+  const total = isEncoded ? 0 : Number(response.headers.get('Content-Length') ?? 0);
+  let done = 0;
+  const counter = new TransformStream({
+    transform(chunk, controller) {
+      done += chunk.byteLength;
+      tell(done, total);
+      controller.enqueue(chunk);
+    },
+  });
+  // The server may not know the type; what it is is known here.
+  return new Response(response.body.pipeThrough(counter), { headers: { 'Content-Type': 'application/wasm' } });
+}
+
+/// The engines: the main one from the start, the one that indexes when it is first needed.
+class Engines {
+  #workers = new Map();
+  #page;
+
+  constructor(page) {
+    this.#page = page;
+  }
+
+  #worker(which) {
+    let worker = this.#workers.get(which);
+    if (worker === undefined) {
+      worker = new Worker(new URL('worker.js', import.meta.url), { type: 'module' });
+      worker.onmessage = ({ data }) => {
+        if (data.failure === undefined) {
+          app.deliver(which, data.bytes);
+        } else {
+          this.#failed(data.failure);
+        }
+      };
+      worker.onerror = (event) => this.#failed(event.message ?? 'its program could not be loaded');
+      worker.postMessage({ siteUrl: this.#page.siteUrl });
+      this.#workers.set(which, worker);
+    }
+    return worker;
+  }
+
+  start(which) {
+    this.#worker(which);
+  }
+
+  post(which, bytes) {
+    // What is a view of the app's memory cannot be given away.
+    const own = bytes.slice();
+    this.#worker(which).postMessage({ bytes: own }, [own.buffer]);
+  }
+
+  #failed(reason) {
+    this.#page.fail(
+      `The engine has stopped: ${reason}`,
+      'Load the page again. A recording that was not saved is lost; one that came from a file or link is not.',
+    );
+  }
+}
+
+function saveFile(name, bytes) {
+  const url = URL.createObjectURL(new Blob([bytes.slice()], { type: 'application/octet-stream' }));
+  const link = document.createElement('a');
+  link.href = url;
+  link.download = name;
+  link.click();
+  // The browser reads it after this function has returned.
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+function pickFile() {
+  const input = document.createElement('input');
+  input.type = 'file';
+  input.id = 'reprise-file';
+  input.hidden = true;
+  input.addEventListener('change', async () => {
+    const file = input.files[0];
+    input.remove();
+    if (!file) {
+      return;
+    }
+    try {
+      if (file.size > FILE_BYTES_MAX) {
+        throw new Error('it is larger than 1 GiB');
+      }
+      app.opened_file(file.name, new Uint8Array(await file.arrayBuffer()));
+    } catch (error) {
+      alert(`${file.name} cannot be opened: ${error.message}`);
+    }
+  });
+  input.addEventListener('cancel', () => input.remove());
+  document.body.append(input);
+  input.click();
+}
+
+async function readDemos() {
+  const response = await fetch(new URL('demos.json', import.meta.url));
+  return response.ok ? response.text() : '[]';
+}
+
+/// Whether an error is one that the app cannot go on after: its memory may be in any state.
+function isFatal(error) {
+  return error instanceof WebAssembly.RuntimeError;
+}
+
+/// Called by boot.js, which explains `page`.
+export async function run(page) {
+  const missing = missingFeature();
+  if (missing !== undefined) {
+    page.fail(
+      `Reprise cannot run here: ${missing}`,
+      'It runs in current versions of Chromium, Chrome, Edge and Firefox, with hardware acceleration or without.',
+    );
+    return;
+  }
+  const engines = new Engines(page);
+  // The engine's program is on its way while the app's is.
+  engines.start(0);
+  const demos = readDemos();
+  const program = await fetchWithProgress(new URL('ui_bg.wasm', import.meta.url), (done, total) => {
+    page.progress('Loading the page…', done, total);
+  });
+  await initApp({ module_or_path: program });
+  const demosText = await demos;
+  globalThis.repriseHost = {
+    postEngine: (which, bytes) => engines.post(which, bytes),
+    saveFile,
+    pickFile,
+    demosJson: () => demosText,
+    siteUrl: () => page.siteUrl,
+  };
+  // For tests, and for whoever is curious in the console.
+  globalThis.repriseApp = app;
+
+  const stopped = (error) => {
+    console.error(error);
+    page.fail(
+      `The page has stopped: ${error?.message ?? error}`,
+      'Load it again. What the browser’s console says helps whoever mends it.',
+    );
+  };
+  addEventListener('error', ({ error }) => isFatal(error) && stopped(error));
+  addEventListener('unhandledrejection', ({ reason }) => isFatal(reason) && stopped(reason));
+
+  const canvas = document.createElement('canvas');
+  canvas.id = CANVAS_ID;
+  page.app.append(canvas);
+  page.onFragment = (fragment) => app.hash_changed(fragment.replace(/^#/, ''));
+  await app.start(CANVAS_ID);
+  page.ready();
+  canvas.focus();
+}
