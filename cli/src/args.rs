@@ -25,6 +25,7 @@ Examples:
   reprise replay bug.rpt                   the same execution again
   reprise index bug.rpt                    make it quick to travel in
   reprise verify bug.rpt --against checkpoint
+  reprise serve bug.rpt                        look at it in a browser
   reprise help record                          more about one command
 
 Exit status of run and record: that of the guest's command (127: the guest has no such command); 0 when \
@@ -159,6 +160,26 @@ commands (continue, reverse-continue, reverse-stepi, watch, ...) there are `when
 `who-wrote VARIABLE`, and more under `monitor help`. The trace is never changed: writing a register or variable, or
 calling a function, goes on in a diversion, and `undiverge` ends that.")]
     Gdb(GdbArgs),
+    /// Serve the page, for this computer alone, and a trace to open in it.
+    #[command(after_help = "\
+Examples:
+  reprise serve                             the page: boot, record, open the demos
+  reprise serve bug.rpt                     prints the link that opens bug.rpt
+  reprise serve --port 8000 /srv/reprise    a site that `cargo xtask site --into` built
+
+The link goes to standard output. Images that the site lacks and this computer has are served, too. Only this computer can \
+reach the server; for others, put the site's folder on any web server. Ctrl-C ends it.")]
+    Serve(ServeArgs),
+    /// Print the link that opens a trace in the page.
+    #[command(after_help = "\
+Examples:
+  reprise share bug.rpt --site https://example.org/reprise/
+  reprise share bug.rpt --at 120000000
+  reprise share big.rpt --url https://example.org/traces/big.rpt
+
+A small trace is in the link itself, and no server ever sees it. A larger one is to be put on a web server first. \
+Whoever has the link can see all that was recorded: what was typed, files that were added, the guest's whole memory.")]
+    Share(ShareArgs),
     /// Run a bare-metal RISC-V ELF that reports through HTIF `tohost`.
     #[command(after_help = "\
 Examples:
@@ -436,6 +457,37 @@ pub(crate) struct LiveGuestArgs {
     /// With --live, type this file into the guest.
     #[arg(long, value_name = "FILE", requires = "live")]
     pub(crate) input: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ServeArgs {
+    /// A trace to open, or the folder of a site.
+    #[arg(value_name = "FILE|DIR")]
+    pub(crate) what: Option<PathBuf>,
+    /// Folder of the site. Default: the one that `cargo xtask site` built beside this program.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) site: Option<PathBuf>,
+    /// TCP port of the loopback interface; 0 is any free one.
+    #[arg(long, value_name = "N", default_value_t = crate::commands::serve::PORT)]
+    pub(crate) port: u16,
+    #[command(flatten)]
+    pub(crate) images: ImagesArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ShareArgs {
+    /// The trace.
+    #[arg(value_name = "FILE")]
+    pub(crate) trace: PathBuf,
+    /// Open it at this icount.
+    #[arg(long, value_name = "ICOUNT")]
+    pub(crate) at: Option<u64>,
+    /// Address of the page. Default: $REPRISE_SITE, else that of `reprise serve`.
+    #[arg(long, value_name = "URL")]
+    pub(crate) site: Option<String>,
+    /// Where the trace can be fetched: the link names that, and holds no trace.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
 }
 
 #[derive(Args, Debug)]

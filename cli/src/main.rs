@@ -41,6 +41,8 @@ fn main() -> ExitCode {
         Command::Index(args) => commands::index::index(&args),
         Command::TravelBench(args) => commands::travel_bench::travel_bench(&args),
         Command::Gdb(args) => commands::gdb::gdb(&args),
+        Command::Serve(args) => commands::serve::serve(&args),
+        Command::Share(args) => commands::share::share(&args),
         Command::Bare(args) => commands::bare::bare(&args),
     };
     match result {
