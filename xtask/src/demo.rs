@@ -1,17 +1,22 @@
 //! `cargo xtask demo`: the main job from end to end: boot Linux, record a program that misbehaves, replay the trace in
-//! a new process, and show that the replay is the same execution.
+//! a new process, show that the replay is the same execution, and open it in the page.
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::tools::build_reprise;
-use crate::{Failure, Result, cache, files, guest, setup};
+use crate::tools::{build_reprise, run, target_folder};
+use crate::{Failure, Result, cache, files, guest, process, setup, site};
 
 const USAGE: &str = "\
-Usage: cargo xtask demo
+Usage: cargo xtask demo [--serve]
 
 Installs what is missing, builds the guest and the binary, then records /demos/race with one seed after another until
-the race strikes, and replays that trace in a new process: same console, same exit, same state hash.
+the race strikes, and replays that trace in a new process: same console, same exit, same state hash. Ends with the link
+that opens the trace in the page.
+
+Options:
+  --serve   Build the page and serve it, until Ctrl-C; so it does at a terminal, too, outside CI
 ";
 
 /// Recordings after which the race has struck, whatever the seeds: it strikes in more than one of ten.
@@ -26,7 +31,12 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         print!("{USAGE}");
         return Ok(());
     }
-    if let Some(argument) = arguments.first() {
+    let serves = match arguments {
+        [] => std::io::stdout().is_terminal() && std::env::var_os("CI").is_none(),
+        [flag] => flag == "--serve",
+        _ => false,
+    };
+    if let Some(argument) = arguments.iter().find(|argument| *argument != "--serve") {
         return Err(Failure::usage(format!(
             "`demo` knows no `{argument}`\n\n{USAGE}"
         )));
@@ -87,7 +97,17 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         reprise.display(),
         trace.display()
     );
-    Ok(())
+    let link = process::output(Command::new(&reprise).arg("share").arg(&trace))?;
+    println!("Its link, with the trace in it: {}", link.trim_end());
+    if !serves {
+        println!("It opens where `cargo xtask demo --serve` serves the page.");
+        return Ok(());
+    }
+    let folder = target_folder().join("site");
+    site::build(&folder)?;
+    println!("\n$ reprise serve race.rpt     (open the link in a browser)");
+    let mut serve = Command::new(&reprise);
+    run(serve.arg("serve").arg("--site").arg(&folder).arg(&trace))
 }
 
 struct Finished {
