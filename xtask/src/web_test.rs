@@ -1,0 +1,97 @@
+//! `cargo xtask web-test`: a browser opens the page and does what a person does.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::cache::{self, Lock, Workspace};
+use crate::tools::{build_reprise, run, target_folder};
+use crate::{Failure, Result, checkout, files, process, setup, site};
+
+const USAGE: &str = "\
+Usage: cargo xtask web-test [FILTER]
+
+Installs Debian's Chromium and what drives it, builds the page into target/site, serves it, and runs the tests of tests/web in a
+browser without a window. Pictures of what it saw go to target/web-test. A FILTER runs only the tests whose name contains it.
+";
+
+/// The browser, and one font for what the page shows before the app does.
+const BROWSER_PACKAGES: &[&str] = &["chromium", "fonts-dejavu-core"];
+
+/// `cargo xtask web-test`.
+pub(crate) fn command(arguments: &[String]) -> Result<()> {
+    match arguments {
+        [flag] if flag == "--help" || flag == "-h" => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        [] => test(None),
+        [filter] if !filter.starts_with('-') => test(Some(filter)),
+        _ => Err(Failure::usage(format!(
+            "`web-test` takes one filter at the most\n\n{USAGE}"
+        ))),
+    }
+}
+
+/// Builds the page and tries it.
+pub(crate) fn test(filter: Option<&str>) -> Result<()> {
+    set_up()?;
+    let site = target_folder().join("site");
+    site::build(&site)?;
+    let reprise = build_reprise()?;
+    let tests = checkout().join("tests/web");
+    let modules = node_modules(&tests)?;
+    let pictures = target_folder().join("web-test");
+    files::remove_folder(&pictures)?;
+    files::make_folder(&pictures)?;
+    let mut command = Command::new("node");
+    // One browser at a time: two would share two processors with the engines that they run.
+    command.args(["--test", "--test-concurrency=1"]);
+    if let Some(filter) = filter {
+        command.arg(format!("--test-name-pattern={filter}"));
+    }
+    for file in files::entries(&tests)? {
+        if files::name(&file).ends_with(".test.mjs") {
+            command.arg(file);
+        }
+    }
+    run(command
+        .env("REPRISE_BIN", reprise)
+        .env("REPRISE_SITE_FOLDER", &site)
+        .env("REPRISE_NODE_MODULES", modules)
+        .env("REPRISE_PICTURES", &pictures))
+}
+
+/// Installs the browser and node.
+pub(crate) fn set_up() -> Result<()> {
+    let mut packages = BROWSER_PACKAGES.to_vec();
+    for (program, package) in [("node", "nodejs"), ("npm", "npm")] {
+        if !process::is_on_path(program) {
+            packages.push(package);
+        }
+    }
+    setup::packages(&packages)
+}
+
+/// The folder with the packages that `package.json` names, in the cache.
+fn node_modules(tests: &Path) -> Result<PathBuf> {
+    let wanted = files::read(&tests.join("package.json"))?;
+    let key = blake3::hash(&wanted).to_hex()[..16].to_owned();
+    let parent = cache::root()?.join("web-test");
+    let folder = parent.join(&key);
+    if !folder.is_dir() {
+        let _lock = Lock::acquire(&parent)?;
+        let workspace = Workspace::new(&parent, "npm")?;
+        files::write(&workspace.path().join("package.json"), &wanted)?;
+        let mut npm = Command::new("npm");
+        npm.args([
+            "install",
+            "--no-audit",
+            "--no-fund",
+            "--no-package-lock",
+            "--ignore-scripts",
+        ]);
+        process::output(npm.current_dir(workspace.path()))?;
+        workspace.publish(&folder)?;
+    }
+    Ok(folder.join("node_modules"))
+}
