@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::tools::{WASM_TARGET, build_reprise, build_wasm, cached_tool, cargo, run};
-use crate::{Failure, Result, checkout, demo, guest, setup};
+use crate::{Failure, Result, checkout, demo, guest, setup, web_test};
 
 /// What the tests need beside what the guest needs: the oracles, debuggers, a C compiler for wasm, a runtime for it.
 const TEST_PACKAGES: &[&str] = &[
@@ -21,6 +21,7 @@ const WASM_PACKAGES: &[&str] = &[
     "reprise-traces",
     "reprise-recorder",
     "reprise-debugger",
+    "reprise-worker",
     "reprise-wasm-replay",
 ];
 const CARGO_DENY_VERSION: &str = "0.20.2";
@@ -33,7 +34,8 @@ const CI_USAGE: &str = "\
 Usage: cargo xtask ci
 
 Formatting, lints (native and wasm32), documentation, licences and sources of dependencies, `cargo xtask test`,
-reproducibility of the initrd, a minute of fuzzing for each target, and the demo. Prints the seconds of each stage.
+reproducibility of the initrd, a minute of fuzzing for each target, the page in a browser, and the demo. Prints the seconds
+of each stage.
 ";
 
 const TEST_USAGE: &str = "\
@@ -142,6 +144,7 @@ fn ci(stages: &mut Stages) -> Result<()> {
         guest::command(&["--check-reproducible".to_owned()])
     })?;
     stages.run("fuzz", || fuzz(FUZZ_SECONDS))?;
+    stages.run("web", || web_test::test(None))?;
     stages.run("demo", || demo::command(&[]))
 }
 
