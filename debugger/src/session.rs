@@ -7,6 +7,7 @@ mod step;
 mod tests;
 
 use crate::linux::{Kernel, LinuxError, LinuxView, Task};
+use crate::source::SymbolCache;
 use crate::stops::{Choice, Scope, Stop, StopReason, Stops, WatchAddress};
 use judge::Judgement;
 pub(crate) use memory::{CSR0, F0, PC, PRIVILEGE};
@@ -27,6 +28,7 @@ pub struct DebugSession {
     kernel: Result<Kernel, LinuxError>,
     /// A stop at the exec of a thread that was interrupted on the way to the new program.
     unfinished_exec: Option<(Stop, u32)>,
+    symbol_cache: SymbolCache,
 }
 
 /// Whether a run stops at what is at its first position.
@@ -60,7 +62,13 @@ impl DebugSession {
             timeline,
             kernel,
             unfinished_exec: None,
+            symbol_cache: SymbolCache::default(),
         }
+    }
+
+    /// The program files of the guest that have been parsed.
+    pub fn symbol_cache_mut(&mut self) -> &mut SymbolCache {
+        &mut self.symbol_cache
     }
 
     /// The timeline.

@@ -9,5 +9,6 @@ mod linux;
 mod page;
 mod record_replay;
 mod sessions;
+mod source;
 mod support;
 mod time_travel;

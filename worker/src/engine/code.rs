@@ -2,12 +2,14 @@
 
 use super::look::thread_view;
 use super::{Refusal, because};
-use crate::protocol::{Frame, Instruction, StepUnit, Thread, Variable};
+use crate::protocol::{Frame, Instruction, Location, StepUnit, Thread, Variable};
 use reprise_core::riscv::disasm::disassemble;
 use reprise_core::types::GuestVirtAddr;
 use reprise_debugger::session::{DebugSession, ThreadView};
+use reprise_debugger::source::{self, SourceVariable};
 use reprise_debugger::stops::{Stop, Stops};
 use reprise_recorder::timeline::RunDirection;
+use std::ops::ControlFlow;
 
 /// Instructions that are shown at once at the most.
 const INSTRUCTIONS_MAX: u32 = 4096;
@@ -20,29 +22,19 @@ pub(crate) struct Place {
     pub(crate) is_of_program: bool,
 }
 
-/// What a person meant by `0x1234`, `function` or `file.c:12`.
+/// What a person meant by `0x1234`, `function` or `file.c:12`: of a process, or else of the current one, or of the kernel.
 pub(crate) fn resolve(
     session: &mut DebugSession,
-    _process: Option<u32>,
+    process: Option<u32>,
     text: &str,
 ) -> Result<Place, Refusal> {
-    let text = text.trim();
-    let is_number = text.starts_with("0x") || text.starts_with("0X");
-    if is_number {
-        let digits = text.get(2..).unwrap_or_default();
-        let address = u64::from_str_radix(digits, 16)
-            .map_err(|_| because(format!("`{text}` is not an address: write 0x1234")))?;
-        return Ok(Place {
-            addresses: vec![GuestVirtAddr(address)],
-            is_of_program: false,
-        });
-    }
-    let kernel = session.kernel().ok();
-    let address = kernel.and_then(|kernel| kernel.address_of(text));
-    let address = address.ok_or_else(|| because(format!("there is no function `{text}` here")))?;
+    let thread = process.map_or(Thread::Current, Thread::Task);
+    let view = thread_view(session, thread)?;
+    let addresses = session.resolve(&view, text).map_err(because)?;
     Ok(Place {
-        addresses: vec![address],
-        is_of_program: false,
+        is_of_program: addresses.iter().all(|address| address >> 63 == 0)
+            && !text.trim().starts_with("0x"),
+        addresses: addresses.into_iter().map(GuestVirtAddr).collect(),
     })
 }
 
@@ -72,6 +64,9 @@ pub(crate) fn disassembly(
         };
         at = at.wrapping_add(instruction.bytes.len() as u64);
         instructions.push(instruction);
+    }
+    for instruction in &mut instructions {
+        instruction.symbol = symbol(session, &view, instruction.address);
     }
     Ok(instructions)
 }
@@ -117,60 +112,83 @@ fn instruction_at(session: &DebugSession, view: &ThreadView, at: u64) -> Option<
         address: at,
         bytes: bytes.get(..usize::from(known.len))?.to_vec(),
         text: known.to_string(),
-        symbol: symbol(session, at),
+        symbol: None,
     })
 }
 
 /// The function that an address lies in, as `function+0x12`.
-fn symbol(session: &DebugSession, address: u64) -> Option<String> {
-    let kernel = session.kernel().ok()?;
-    let (name, offset) = kernel.symbol_at(GuestVirtAddr(address))?;
-    Some(match offset {
-        0 => name.to_owned(),
-        offset => format!("{name}+{offset:#x}"),
+fn symbol(session: &mut DebugSession, view: &ThreadView, address: u64) -> Option<String> {
+    let symbol = session.symbol_at(view, address)?;
+    Some(match symbol.offset {
+        0 => symbol.name,
+        offset => format!("{}+{offset:#x}", symbol.name),
     })
 }
 
 /// Calls, the innermost first.
 pub(crate) fn stack(session: &mut DebugSession, thread: Thread) -> Result<Vec<Frame>, Refusal> {
     let view = thread_view(session, thread)?;
-    let registers = session
-        .registers(&view)
-        .ok_or_else(|| because("this thread's registers are not to be found at this position"))?;
-    Ok(vec![Frame {
-        pc: registers.pc,
-        function: symbol(session, registers.pc),
-        location: None,
-        is_inlined: false,
-        is_kernel: registers.pc >> 63 != 0,
-    }])
+    let frames = session.backtrace(&view).into_iter().map(|frame| Frame {
+        pc: frame.pc,
+        function: frame.function,
+        location: frame.location.map(|location| Location {
+            path: location.path,
+            line: location.line,
+            column: location.column,
+        }),
+        is_inlined: frame.is_inlined,
+        is_kernel: frame.is_kernel,
+    });
+    Ok(frames.collect())
 }
 
 /// Variables and arguments of a call.
 pub(crate) fn variables(
-    _session: &mut DebugSession,
-    _thread: Thread,
-    _frame: u32,
+    session: &mut DebugSession,
+    thread: Thread,
+    frame: u32,
 ) -> Result<Vec<Variable>, Refusal> {
-    Ok(Vec::new())
+    let view = thread_view(session, thread)?;
+    let variables = session.variables(&view, frame as usize);
+    Ok(variables.into_iter().map(variable).collect())
+}
+
+fn variable(known: SourceVariable) -> Variable {
+    Variable {
+        name: known.name,
+        type_name: known.type_name,
+        value: known.value,
+        is_argument: known.is_argument,
+        address: known.address,
+        byte_len: known.byte_len,
+        parts: known.parts.into_iter().map(variable).collect(),
+    }
 }
 
 /// A source text, if it is in the guest.
 pub(crate) fn source(
-    _session: &mut DebugSession,
-    _thread: Thread,
-    _path: &str,
+    session: &mut DebugSession,
+    thread: Thread,
+    path: &str,
 ) -> Result<Option<String>, Refusal> {
-    Ok(None)
+    let view = thread_view(session, thread)?;
+    Ok(session.read_source(&view, path))
 }
 
 /// To another source line.
 pub(crate) fn step_line(
-    _session: &mut DebugSession,
-    _direction: RunDirection,
-    _unit: StepUnit,
-    _tid: u32,
-    _stops: &Stops,
+    session: &mut DebugSession,
+    direction: RunDirection,
+    unit: StepUnit,
+    tid: u32,
+    stops: &Stops,
 ) -> Result<Stop, Refusal> {
-    Err(because("the source lines of this program are not known"))
+    let unit = match unit {
+        StepUnit::LineInto => source::StepUnit::Into,
+        StepUnit::LineOver => source::StepUnit::Over,
+        _ => source::StepUnit::Out,
+    };
+    Ok(session.step_line(direction, unit, tid, stops, &mut |_| {
+        ControlFlow::Continue(())
+    })?)
 }

@@ -1,0 +1,192 @@
+//! What source-level debugging says of the demos, compared with their sources.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use super::time_travel::{Recorded, What};
+use reprise_core::types::GuestVirtAddr;
+use reprise_debugger::session::{DebugSession, ThreadView};
+use reprise_debugger::source::{SourceVariable, StepUnit};
+use reprise_debugger::stops::{Breakpoint, Choice, Scope, StopReason, Stops};
+use reprise_recorder::timeline::{RunDirection, unhurried};
+
+fn current(session: &DebugSession) -> ThreadView {
+    ThreadView::Task(session.current().unwrap())
+}
+
+/// Runs to where a text says, in the recorded program.
+fn run_to(session: &mut DebugSession, text: &str) -> ThreadView {
+    let view = current(session);
+    let process = session.current().unwrap().tgid;
+    let addresses = session.resolve(&view, text).unwrap();
+    let breakpoint = |address| Breakpoint {
+        scope: Scope::Process(process),
+        address: GuestVirtAddr(address),
+        conditions: Vec::new(),
+    };
+    let stops = Stops {
+        breakpoints: addresses.into_iter().map(breakpoint).collect(),
+        ..Stops::default()
+    };
+    let stop = session
+        .run(RunDirection::Forward, &stops, &mut unhurried)
+        .unwrap();
+    assert!(
+        matches!(stop.reasons[..], [StopReason::Breakpoint(_)]),
+        "{text}: {stop:?}"
+    );
+    current(session)
+}
+
+/// Functions and lines of a thread's program.
+fn calls(session: &mut DebugSession, view: &ThreadView) -> Vec<(String, u32)> {
+    let frames = session
+        .backtrace(view)
+        .into_iter()
+        .filter(|frame| !frame.is_kernel);
+    let named = frames.map(|frame| {
+        let line = frame.location.map_or(0, |location| location.line);
+        (frame.function.unwrap_or_default(), line)
+    });
+    named.collect()
+}
+
+fn variable(
+    session: &mut DebugSession,
+    view: &ThreadView,
+    frame: usize,
+    name: &str,
+) -> SourceVariable {
+    let variables = session.variables(view, frame);
+    let found = variables.iter().find(|variable| variable.name == name);
+    found
+        .unwrap_or_else(|| panic!("no `{name}` in {variables:#?}"))
+        .clone()
+}
+
+/// Number of a line of a demo's source.
+fn line_with(source: &str, text: &str) -> u32 {
+    let at = source.lines().position(|line| line.contains(text));
+    at.unwrap() as u32 + 1
+}
+
+#[test]
+fn a_function_is_shown_with_its_callers_lines_and_variables() {
+    let recorded = Recorded::new(What::Uaf);
+    let mut session = DebugSession::new(recorded.timeline(256, false));
+    session.go_to_program(&mut unhurried).unwrap();
+    let view = run_to(&mut session, "follow_link");
+    let source = session.read_source(&view, "/demos/src/uaf.c").unwrap();
+    assert_eq!(source, include_str!("../../../guest/demos/uaf.c"));
+    let call = line_with(&source, "follow_link(&cache, from, to);");
+    let calls_here = calls(&mut session, &view);
+    assert_eq!(calls_here[0].0, "follow_link");
+    assert_eq!(calls_here[1], ("main".to_owned(), call));
+    assert!(calls_here.len() > 2, "{calls_here:?}");
+    let from = variable(&mut session, &view, 0, "from");
+    assert!(
+        from.is_argument && from.type_name == "const char *",
+        "{from:?}"
+    );
+    assert!(from.value.ends_with("\"/index.html\""), "{from:?}");
+    let to = variable(&mut session, &view, 1, "to");
+    assert_eq!(
+        (&*to.type_name, &*to.value),
+        ("char [48]", "\"/articles/1.html\"")
+    );
+    let cache = variable(&mut session, &view, 1, "cache");
+    assert_eq!(cache.type_name, "struct cache");
+    let count = cache.parts.iter().find(|part| part.name == "slot_count");
+    assert_eq!(count.unwrap().value, "2048");
+    let slots = cache
+        .parts
+        .iter()
+        .find(|part| part.name == "slots")
+        .unwrap();
+    let page = &slots.parts[0];
+    assert_eq!((&*page.name, &*page.type_name), ("*", "struct page"));
+    // A line of it is where its debug information says.
+    let line = line_with(&source, "child->visits++;");
+    let view = run_to(&mut session, &format!("uaf.c:{line}"));
+    assert_eq!(
+        calls(&mut session, &view)[0],
+        ("follow_link".to_owned(), line)
+    );
+    assert!(session.resolve(&view, "uaf.c:9999").is_err());
+    assert!(session.resolve(&view, "no_such_function").is_err());
+}
+
+#[test]
+fn a_thread_in_the_kernel_has_its_frames_in_front() {
+    let recorded = Recorded::new(What::Race);
+    let mut session = DebugSession::new(recorded.timeline(256, false));
+    session.go_to_program(&mut unhurried).unwrap();
+    let stops = Stops {
+        exit: true,
+        exec: Choice::Nothing,
+        ..Stops::default()
+    };
+    session
+        .run(RunDirection::Forward, &stops, &mut unhurried)
+        .unwrap();
+    let view = current(&session);
+    let frames = session.backtrace(&view);
+    let names: Vec<_> = frames
+        .iter()
+        .map(|frame| frame.function.as_deref())
+        .collect();
+    assert_eq!(names[0], Some("do_exit"), "{names:?}");
+    let user = frames.iter().position(|frame| !frame.is_kernel).unwrap();
+    assert!(user > 1, "{names:?}");
+    // Where the others are: the first thread waits for them in main.
+    let process = session.current().unwrap().tgid;
+    let first = ThreadView::Task(session.task(process).unwrap());
+    let waits = calls(&mut session, &first);
+    assert!(
+        waits.iter().any(|(name, line)| name == "main" && *line > 0),
+        "{waits:?}"
+    );
+}
+
+#[test]
+fn a_step_by_line_back_undoes_one_forth() {
+    let recorded = Recorded::new(What::Uaf);
+    let mut session = DebugSession::new(recorded.timeline(256, false));
+    session.go_to_program(&mut unhurried).unwrap();
+    let source = include_str!("../../../guest/demos/uaf.c");
+    let call = line_with(source, "follow_link(&cache, from, to);");
+    run_to(&mut session, &format!("uaf.c:{call}"));
+    let tid = session.current().unwrap().tid;
+    let mut step = |direction, unit| {
+        let stops = Stops::default();
+        let stop = session
+            .step_line(direction, unit, tid, &stops, &mut unhurried)
+            .unwrap();
+        assert_eq!(stop.reasons, [StopReason::Step], "{direction:?} {unit:?}");
+        let view = current(&session);
+        let at = calls(&mut session, &view).remove(0);
+        (at, session.timeline().position())
+    };
+    use RunDirection::{Backward, Forward};
+    let ((function, _), begin) = step(Forward, StepUnit::Over);
+    assert_eq!(function, "main");
+    // The loop's head and its body, and back.
+    let passed: Vec<_> = (0..4).map(|_| step(Forward, StepUnit::Over)).collect();
+    for (at, position) in passed.iter().rev().skip(1) {
+        assert_eq!(step(Backward, StepUnit::Over), (at.clone(), *position));
+    }
+    assert_eq!(step(Backward, StepUnit::Over).1, begin);
+    // Into the function and out of it, both ways.
+    while step(Forward, StepUnit::Over).0.1 != call {}
+    let inside = step(Forward, StepUnit::Into);
+    assert_eq!(inside.0.0, "follow_link");
+    let ((function, line), _) = step(Backward, StepUnit::Out);
+    assert_eq!((&*function, line), ("main", call));
+    assert_eq!(step(Forward, StepUnit::Into), inside);
+    let ((function, line), _) = step(Forward, StepUnit::Out);
+    // Nothing is left to do of that line: what comes next is the loop's head.
+    let head = line_with(source, "number < PAGES; number++");
+    assert!(
+        function == "main" && [call, head].contains(&line),
+        "{function} {line}"
+    );
+}
