@@ -12,6 +12,9 @@ const noticeText = document.getElementById('notice-text');
 const noticeHelp = document.getElementById('notice-help');
 const noticeProgress = document.getElementById('notice-progress');
 
+/// What has failed stays told, whatever else gets ready.
+let hasFailed = false;
+
 /// What a build gets: where the site is, where it may draw, and how to speak to the person before it can draw.
 const page = {
   siteUrl,
@@ -21,6 +24,9 @@ const page = {
 
   /// Says what is being waited for, and how much of it is there; 0 of 0 where that is not known.
   progress(text, done, total) {
+    if (hasFailed) {
+      return;
+    }
     noticeText.textContent = text;
     noticeProgress.hidden = false;
     if (total > 0) {
@@ -32,11 +38,12 @@ const page = {
 
   /// The build draws by itself from now on.
   ready() {
-    notice.hidden = true;
+    notice.hidden = !hasFailed;
   },
 
   /// It does not go on: why, and what the person can do.
   fail(text, help) {
+    hasFailed = true;
     notice.hidden = false;
     notice.classList.add('failed');
     notice.setAttribute('role', 'alert');
