@@ -125,6 +125,22 @@ async function readDemos() {
   return response.ok ? response.text() : '[]';
 }
 
+/// Keys of the app and of shells that browsers would use for themselves: F5 would lose a recording. Copying, pasting, zooming and
+/// whatever a browser does not give away stay as they are.
+const FUNCTION_KEYS = new Set(['F5', 'F7', 'F8', 'F9', 'F10', 'F11']);
+const SHELL_KEYS = new Set('adefklopru');
+
+function keepKeys(event) {
+  const isPlainControl = event.ctrlKey && !event.altKey && !event.metaKey && !event.shiftKey;
+  const isForApp =
+    FUNCTION_KEYS.has(event.key) ||
+    (event.altKey && ['ArrowLeft', 'ArrowRight'].includes(event.key)) ||
+    (isPlainControl && SHELL_KEYS.has(event.key));
+  if (isForApp) {
+    event.preventDefault();
+  }
+}
+
 /// Whether an error is one that the app cannot go on after: its memory may be in any state.
 function isFatal(error) {
   return error instanceof WebAssembly.RuntimeError;
@@ -173,6 +189,7 @@ export async function run(page) {
   canvas.id = CANVAS_ID;
   page.app.append(canvas);
   page.onFragment = (fragment) => app.hash_changed(fragment.replace(/^#/, ''));
+  addEventListener('keydown', keepKeys, { capture: true });
   await app.start(CANVAS_ID);
   page.ready();
   canvas.focus();

@@ -133,11 +133,11 @@ impl App {
         });
         if let Screen::Open(session) = &mut self.screen {
             let at = session.icount();
-            let whole_screen = session.history.last_screen().contents();
+            let whole_screen = rows_of(session.history.last_screen());
             let screen = if session.is_running() {
                 whole_screen.clone()
             } else {
-                session.history.screen_at(at).contents()
+                rows_of(session.history.screen_at(at))
             };
             let verified = session.verified.as_ref();
             let of_session = serde_json::json!({
@@ -365,8 +365,15 @@ impl App {
                 session.mode = Mode::Running;
                 self.failure = Some(message);
             }
-            _ if is_cancelled => {}
-            _ => self.failure = Some(message),
+            _ => {
+                // What was dragged to is not shown as if the engine had got there.
+                if purpose == Some(Purpose::Seek) && session.wanted.is_none() {
+                    session.local = None;
+                }
+                if !is_cancelled {
+                    self.failure = Some(message);
+                }
+            }
         }
     }
 
@@ -784,6 +791,13 @@ impl App {
 struct Heard {
     terminal: Vec<TerminalEvent>,
     timeline: Vec<TimelineEvent>,
+}
+
+/// A terminal's text, a line for each row, wrapped or not.
+fn rows_of(screen: &vt100::Screen) -> String {
+    let (_, columns) = screen.size();
+    let rows: Vec<String> = screen.rows(0, columns.get()).collect();
+    rows.join("\n")
 }
 
 /// A link to an address.

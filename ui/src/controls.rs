@@ -112,7 +112,7 @@ impl Controls {
             );
             match session.mode {
                 Mode::Running | Mode::Pausing => {
-                    ui.label(RichText::new("⏺ recording").color(ui.visuals().error_fg_color))
+                    ui.label(RichText::new("REC").color(ui.visuals().error_fg_color))
                         .on_hover_text("Everything that comes from outside is recorded");
                     let can_pause = session.mode == Mode::Running;
                     button(
@@ -150,7 +150,7 @@ impl Controls {
             button(
                 ui,
                 can_go,
-                "⏮ Start",
+                "Start",
                 "To power-on (Home)",
                 seek(Target::Start),
             );
@@ -183,7 +183,7 @@ impl Controls {
                 "To the next stop (F5)",
                 run(Direction::Forward),
             );
-            button(ui, can_go, "End ⏭", "To the end (End)", seek(Target::End));
+            button(ui, can_go, "End", "To the end (End)", seek(Target::End));
             let name = UNITS
                 .iter()
                 .find(|(unit, _)| *unit == self.unit)
@@ -201,14 +201,14 @@ impl Controls {
             button(
                 ui,
                 can_go && !session.back.is_empty(),
-                "◀",
+                "Back",
                 "Back to the place before (Alt+←)",
                 Control::Back,
             );
             button(
                 ui,
                 can_go && !session.forth.is_empty(),
-                "▶",
+                "Forth",
                 "Forth again (Alt+→)",
                 Control::Forth,
             );
@@ -387,7 +387,7 @@ pub(crate) fn status(ui: &mut Ui, session: &Session, progress: Option<(String, O
             }
         }
         if let Some((_, hash, count)) = &session.verified {
-            ui.label("✔ replayed bit for bit")
+            ui.label("replayed bit for bit")
                 .on_hover_text(format!("{count} recorded hashes agree; the last is {hash}"));
         }
         if session.recording.is_incomplete {

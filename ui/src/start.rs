@@ -99,7 +99,9 @@ impl StartPage {
                         .desired_width(260.0),
                 );
                 ui.label("RAM in MiB");
-                ui.add(Slider::new(&mut self.ram_mebibytes, RAM_MEBIBYTES).logarithmic(true));
+                ui.name_inputs("RAM in MiB", |ui| {
+                    ui.add(Slider::new(&mut self.ram_mebibytes, RAM_MEBIBYTES).logarithmic(true))
+                });
             });
             if ui.button(RichText::new("Boot Linux").strong()).clicked() {
                 let command = match self.command.trim() {

@@ -1,0 +1,189 @@
+// What a person does with the page: boots a machine, types, goes back, shares, and opens what others have shared.
+
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { launch, open } from './support/browser.mjs';
+import { SITE_FOLDER, demo, plainServer, replayed, serve } from './support/server.mjs';
+
+/// What the app's buttons are called.
+const BOOT = 'Boot Linux';
+const PAUSE = 'Pause';
+const SHARE = 'Share';
+const STEP_BACK = 'Step back';
+const RUN_BACK = 'Run back';
+
+let browser;
+let server;
+let folder;
+before(async () => {
+  browser = await launch();
+  server = await serve();
+  folder = await mkdtemp(path.join(tmpdir(), 'reprise-web-'));
+});
+after(async () => {
+  await browser.close();
+  await server.stop();
+  await rm(folder, { recursive: true });
+});
+
+/// Opens the page, lets `action` use it, and checks that the page had nothing to complain about.
+async function using(url, action, { complaints = [] } = {}) {
+  const app = await open(browser, url);
+  try {
+    await action(app);
+    const unexpected = app.complaints.filter((text) => !complaints.some((known) => known.test(text)));
+    assert.deepEqual(unexpected, []);
+  } catch (error) {
+    await app.shot(`failed-${Date.now()}`);
+    throw error;
+  } finally {
+    await app.close();
+  }
+}
+
+async function whole(app) {
+  return app.until('a recording that has been gone through', (state) => state.verified_hash);
+}
+
+test('boot, type, pause, go back, share, open the link elsewhere', async () => {
+  let link;
+  let hash;
+  await using(server.url, async (app) => {
+    await app.node('the start page', (node) => node.label === BOOT && node.bounds);
+    await app.shot('start');
+    await app.click(BOOT);
+    await app.until('a prompt', (state) => /# $/.test(state.screen.trimEnd() + ' '));
+    await app.shot('booted');
+    await app.page.keyboard.type('echo $((6 * 7)) times\n');
+    await app.until('the answer', (state) => /^42 times\s*$/m.test(state.screen));
+    await app.click(PAUSE);
+    const paused = await app.until('a pause', (state) => state.mode === 'paused');
+    await app.shot('paused');
+
+    const row = paused.screen.split('\n').findIndex((line) => line.startsWith('42 times'));
+    await app.clickCharacter(row, 0);
+    const printed = await app.until('the output’s position', (state) => state.icount < paused.icount && !state.is_busy);
+    // There, the character is about to be printed.
+    assert.doesNotMatch(printed.screen, /^42 times/m);
+    assert.match(printed.screen, /echo \$\(\(6 \* 7\)\) times/);
+    await app.shot('clicked');
+    await app.click(STEP_BACK);
+    await app.until('a step back', (state) => state.icount < printed.icount && !state.is_busy);
+
+    await app.click(SHARE);
+    link = (await app.until('a link', (state) => state.link?.includes('#t='))).link;
+    await app.shot('share');
+    hash = (await whole(app)).verified_hash;
+  });
+  const bytes = Buffer.from(new URLSearchParams(new URL(link).hash.slice(1)).get('t'), 'base64url');
+  const trace = path.join(folder, 'shared.rpt');
+  await writeFile(trace, bytes);
+  assert.equal(hash, (await replayed(trace)).hash);
+  await using(link, async (app) => {
+    assert.equal((await whole(app)).verified_hash, hash);
+    assert.match((await app.state()).whole_screen, /42 times/);
+    await app.shot('opened-link');
+  });
+});
+
+for (const name of ['race', 'uaf', 'parser']) {
+  test(`the demo ${name} opens and is the recorded execution`, async () => {
+    const file = await demo(name);
+    const native = await replayed(path.join(SITE_FOLDER, file));
+    await using(`${server.url}#trace=${file}`, async (app) => {
+      const state = await whole(app);
+      assert.equal(state.verified_hash, native.hash);
+      assert.equal(state.end, native.icount);
+      await app.shot(`demo-${name}`);
+    });
+  });
+}
+
+test('a position in the link is where it opens', async () => {
+  await using(`${server.url}#trace=${await demo('race')}&at=60000000`, async (app) => {
+    await app.until('the position', (state) => state.icount === 60_000_000 && !state.is_busy);
+    await app.click(RUN_BACK);
+    await app.until('the start', (state) => state.icount === 0 && !state.is_busy);
+  });
+});
+
+/// A trace from `url` does not open: the page says why, and then opens another.
+async function fails(url, why) {
+  await using(
+    url,
+    async (app) => {
+      const state = await app.until('a failure', (state) => state.failure);
+      assert.match(state.failure, why);
+      await app.shot(`failure-${why.source.replaceAll(/[^a-z]+/gi, '-')}`);
+      const good = await demo('uaf');
+      await app.page.evaluate((good) => (location.hash = `#trace=${good}`), good);
+      await app.until('another trace', (state) => state.end > 0 && !state.failure);
+    },
+    { complaints: [/Failed to load resource/] },
+  );
+}
+
+test('a trace that is not there', async () => {
+  await fails(`${server.url}#trace=traces/none.rpt`, /this site has nothing at .*traces\/none\.rpt/);
+});
+
+test('a file that is no trace, and a damaged trace', async () => {
+  const whole = await readFile(path.join(SITE_FOLDER, await demo('race')));
+  const damaged = Buffer.from(whole);
+  damaged[40] ^= 0xff;
+  const answers = {
+    'traces/no.rpt': { bytes: 'not a trace at all, but long enough for one' },
+    'traces/damaged.rpt': { bytes: damaged },
+    'traces/short.rpt': { breaksOff: true },
+  };
+  const other = await plainServer({ answers });
+  try {
+    await fails(`${other.url}#trace=traces/no.rpt`, /not a Reprise trace/);
+    await fails(`${other.url}#trace=traces/damaged.rpt`, /damaged/);
+    await fails(`${other.url}#trace=traces/short.rpt`, /broke off/);
+  } finally {
+    await other.stop();
+  }
+});
+
+test('below a folder, from a server without ranges', async () => {
+  const other = await plainServer({ prefix: '/some/where/' });
+  try {
+    await using(`${other.url}#trace=${await demo('uaf')}`, whole);
+  } finally {
+    await other.stop();
+  }
+});
+
+test('an image that is missing, and one that is another', async () => {
+  for (const [answer, why] of [
+    [{ status: 404 }, /this site has nothing at .*images/],
+    [{ bytes: 'another kernel' }, /this site has another one under its hash/],
+  ]) {
+    const answers = Object.fromEntries(
+      (await readdir(path.join(SITE_FOLDER, 'images'))).map((name) => [`images/${name}`, answer]),
+    );
+    const other = await plainServer({ answers });
+    try {
+      await using(
+        `${other.url}#trace=${await demo('uaf')}`,
+        async (app) => {
+          const state = await app.until('a failure', (state) => state.failure);
+          assert.match(state.failure, why);
+          // It is there again, and nothing wrong was kept.
+          for (const name of Object.keys(answers)) {
+            delete answers[name];
+          }
+          await app.page.reload();
+          await whole(app);
+        },
+        { complaints: [/Failed to load resource/] },
+      );
+    } finally {
+      await other.stop();
+    }
+  }
+});
