@@ -12,8 +12,8 @@ use gdbstub::target::ext::host_io::{
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Bytes of a file that is served.
-const FILE_BYTES_MAX: u64 = 1 << 30;
+/// Bytes of all files together that are held open: a guest's file has the size that the guest says.
+const FILES_BYTES_MAX: u64 = 512 << 20;
 
 /// Files that a client may hold open.
 const OPEN_MAX: usize = 64;
@@ -67,7 +67,10 @@ impl SessionTarget {
         if file.mode & KIND != REGULAR {
             return Err(HostIoErrno::EACCES);
         }
-        if file.size > FILE_BYTES_MAX {
+        let held: u64 = (self.files.files.values())
+            .map(|file| file.bytes.len() as u64)
+            .sum();
+        if file.size > FILES_BYTES_MAX.saturating_sub(held) {
             return Err(HostIoErrno::EFBIG);
         }
         let mut bytes = vec![0; file.size as usize];

@@ -42,6 +42,8 @@ After `seek`, `start`, `end` and `return` gdb still shows where it was: `mainten
 const ACCESSES_SHOWN: usize = 8;
 /// Events that `events` tells when nobody says how many.
 const EVENTS_SHOWN: usize = 20;
+/// Events of one answer at the most.
+const EVENTS_MAX: usize = 10_000;
 /// Bytes of an input that are shown.
 const INPUT_BYTES_SHOWN: usize = 48;
 
@@ -345,6 +347,7 @@ fn events(server: &GdbServer, first: Option<u64>, count: usize) -> Result<String
     let next = events.partition_point(|event| event.icount < here);
     // Around the position, unless somebody says otherwise.
     let first = first.map_or(next.saturating_sub(count / 2), |first| first as usize);
+    let (asked, count) = (count, count.min(EVENTS_MAX));
     let shown = events.iter().enumerate().skip(first).take(count);
     let mut text = String::new();
     for (number, event) in shown {
@@ -357,7 +360,15 @@ fn events(server: &GdbServer, first: Option<u64>, count: usize) -> Result<String
         );
     }
     if text.is_empty() {
-        text = format!("there are {} events, counted from 0", events.len());
+        return Ok(format!("there are {} events, counted from 0", events.len()));
+    }
+    let after = first.saturating_add(count);
+    if asked > count && after < events.len() {
+        let _ = writeln!(
+            text,
+            "{} more: `monitor events {after}`",
+            events.len() - after
+        );
     }
     Ok(text)
 }

@@ -33,7 +33,7 @@ impl GdbServer {
             b"!" | b"qSymbol" | b"QProgramSignals" | b"QAgent" => self.reply(b"OK"),
             b"?" => self.answer_why(),
             b"qfThreadInfo" => self.answer_threads(0),
-            b"qsThreadInfo" => self.reply(b"l"),
+            b"qsThreadInfo" => self.answer_threads(self.client.threads_told),
             b"qC" => {
                 let thread = format!("QC{}", self.thread_id(self.general));
                 self.reply_text(&thread);
@@ -192,6 +192,7 @@ impl GdbServer {
             .take(THREADS_A_PACKET)
             .map(|thread| self.thread_id((thread.pid, thread.tid)))
             .collect();
+        self.client.threads_told = from + names.len();
         if names.is_empty() {
             return self.reply(b"l");
         }
@@ -596,7 +597,8 @@ fn in_xml(text: &str) -> String {
             '<' => escaped += "&lt;",
             '>' => escaped += "&gt;",
             '"' => escaped += "&quot;",
-            // What XML cannot hold.
+            // What XML cannot hold (XML 1.0, 2.2).
+            '\u{fffe}' | '\u{ffff}' => escaped.push('?'),
             letter if letter.is_control() => escaped.push('?'),
             letter => escaped.push(letter),
         }
@@ -626,5 +628,18 @@ fn split(packet: &[u8]) -> (&[u8], &[u8]) {
     match end {
         Some(end) => (&packet[..end], &packet[end + 1..]),
         None => (packet, b""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_xml;
+
+    #[test]
+    fn what_xml_cannot_hold_is_replaced() {
+        assert_eq!(
+            in_xml("a<b>&\"\u{fffe}\u{ffff}\u{1}\u{7f}\u{fffd}"),
+            "a&lt;b&gt;&amp;&quot;????\u{fffd}"
+        );
     }
 }

@@ -44,6 +44,8 @@ pub(super) struct Client {
     pub(super) is_lldb: bool,
     /// It catches system calls itself. gdb goes on by itself from one that it did not ask for.
     pub(super) has_system_calls: bool,
+    /// How many threads of a list that takes several packets it has been told.
+    pub(super) threads_told: usize,
 }
 
 /// A server for one client at a time. See the module's documentation.

@@ -289,7 +289,7 @@ impl MultiThreadSingleStep for SessionTarget {
         _signal: Option<Signal>,
     ) -> Result<(), Self::Error> {
         self.action = Some(Action::Step {
-            tid: tid.get() as u32,
+            tid: thread_number(tid),
             direction: RunDirection::Forward,
             within: None,
         });
@@ -305,7 +305,7 @@ impl MultiThreadRangeStepping for SessionTarget {
         end: u64,
     ) -> Result<(), Self::Error> {
         self.action = Some(Action::Step {
-            tid: tid.get() as u32,
+            tid: thread_number(tid),
             direction: RunDirection::Forward,
             within: Some(start..end),
         });
@@ -323,10 +323,15 @@ impl ReverseCont<Tid> for SessionTarget {
 impl ReverseStep<Tid> for SessionTarget {
     fn reverse_step(&mut self, tid: Tid) -> Result<(), Self::Error> {
         self.action = Some(Action::Step {
-            tid: tid.get() as u32,
+            tid: thread_number(tid),
             direction: RunDirection::Backward,
             within: None,
         });
         Ok(())
     }
+}
+
+/// The number of a thread, which the server made from 32 bits.
+fn thread_number(tid: Tid) -> u32 {
+    u32::try_from(tid.get()).unwrap_or(u32::MAX)
 }
