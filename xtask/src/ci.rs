@@ -23,6 +23,7 @@ const WASM_PACKAGES: &[&str] = &[
     "reprise-debugger",
     "reprise-worker",
     "reprise-wasm-replay",
+    "reprise-ui",
 ];
 const CARGO_DENY_VERSION: &str = "0.20.2";
 /// The binaries in `tests/fuzz`, whose seeds have the same names.
