@@ -3,29 +3,30 @@
 //! There are two engines. The main one records, goes places and looks. The other one goes through the same recording from
 //! start to end, for what is known of all of it: output, system calls, threads, and whether it is the same execution.
 
+mod acting;
 mod dialogs;
+mod hearing;
+mod opening;
 #[cfg(test)]
 mod tests;
 mod told;
 
-use crate::action::Action;
 use crate::asker::{Asker, Purpose};
-use crate::controls::{self, Control, Controls};
+use crate::controls::{self, Controls};
 use crate::dock::{Dock, Pane};
 use crate::host::Host;
 use crate::link::Link;
-use crate::model::{Hits, Index, Mark, PanelModel, Stop};
+use crate::model::{Hits, PanelModel};
 use crate::panels;
-use crate::session::{Mode, Origin, Player, Session};
-use crate::share::{self, Destination, Place, View};
+use crate::session::{Origin, Session};
+use crate::share::View;
 use crate::start::{StartEvent, StartPage};
 use crate::terminal::{CellAt, TerminalEvent, TerminalSource, TerminalView};
 use crate::timeline::{Timeline, TimelineEvent};
 use dialogs::Dialog;
 use egui::{CentralPanel, Panel, Rect, Ui};
-use reprise_worker::protocol::{
-    Boot, Command, Message, Position, StopKind, StopPoint, Target, Thread, TraceSource,
-};
+use opening::address;
+use reprise_worker::protocol::{Command, Position};
 
 /// What fills the page.
 enum Screen {
@@ -171,241 +172,6 @@ impl App {
     #[must_use]
     pub fn timeline_point(&self, icount: u64) -> Option<egui::Pos2> {
         self.timeline.point_of(icount)
-    }
-
-    /// Files that were dropped or chosen, and links.
-    fn take_outside(&mut self, ui: &Ui) {
-        let dropped = ui.input(|input| input.raw.dropped_files.clone());
-        if let Some(file) = dropped.into_iter().next() {
-            self.host.read_dropped(file);
-        }
-        if let Some(file) = self.host.take_file() {
-            match file.bytes {
-                Ok(bytes) => self.open_bytes(bytes),
-                Err(why) => self.failure = Some(format!("{} cannot be read: {why}", file.name)),
-            }
-        }
-        if let Some(fragment) = self.host.take_fragment() {
-            self.open_fragment(&fragment);
-        }
-    }
-
-    fn open_bytes(&mut self, bytes: Vec<u8>) {
-        let opening = Opening {
-            origin: Origin::Here,
-            at: None,
-            view: View::default(),
-            what: "Opening the file".to_owned(),
-        };
-        self.open(opening, TraceSource::Bytes(bytes));
-    }
-
-    fn open_fragment(&mut self, fragment: &str) {
-        match share::link_from_fragment(fragment) {
-            Ok(Some(link)) => self.open_link(link),
-            Ok(None) => {}
-            Err(why) => self.failure = Some(why),
-        }
-    }
-
-    fn open_link(&mut self, link: share::Link) {
-        let opening = |origin| Opening {
-            origin,
-            at: link.at,
-            view: link.view.clone(),
-            what: "Opening the recording".to_owned(),
-        };
-        match link.place {
-            Place::Inside(bytes) => {
-                let origin = Origin::Fragment(bytes.clone());
-                self.open(opening(origin), TraceSource::Bytes(bytes));
-            }
-            Place::Url(url) => {
-                let opening = opening(Origin::Url(url.clone()));
-                match share::destination(&url, &self.host.site_url()) {
-                    Destination::Own => self.open(opening, TraceSource::Url(url)),
-                    Destination::Other(origin) => {
-                        self.dialog = Some(Dialog::Confirm {
-                            origin,
-                            url,
-                            opening: Box::new(opening),
-                        });
-                    }
-                    Destination::Nowhere => {
-                        self.failure = Some(format!(
-                            "`{url}` is not an address that a page can fetch from"
-                        ));
-                    }
-                }
-            }
-        }
-    }
-
-    fn open(&mut self, opening: Opening, source: TraceSource) {
-        self.leave();
-        self.screen = Screen::Opening(Box::new(opening));
-        self.main.ask(Command::Open(source), Purpose::Open);
-    }
-
-    /// Back to the start page; the engines forget what they had.
-    fn leave(&mut self) {
-        for asker in [&mut self.main, &mut self.reader] {
-            asker.cancel();
-            asker.ask(Command::Close, Purpose::Small);
-        }
-        self.screen = Screen::Start;
-        self.trace = None;
-        self.failure = None;
-        self.dialog = None;
-    }
-
-    fn boot(&mut self, command: Vec<String>, ram_mebibytes: u32) {
-        self.leave();
-        self.screen = Screen::Opening(Box::new(Opening {
-            origin: Origin::Here,
-            at: None,
-            view: View::default(),
-            what: "Booting".to_owned(),
-        }));
-        let boot = Boot {
-            command,
-            ram_mebibytes,
-            seed: self.host.seed(),
-            clock_unix_nanoseconds: self.host.unix_nanoseconds(),
-            terminal: crate::terminal::size_for(self.room * egui::vec2(0.57, 0.62)),
-        };
-        self.main.ask(Command::Boot(boot), Purpose::Open);
-    }
-
-    /// Takes in what the engines have said.
-    fn hear(&mut self) {
-        for (message, purpose) in self.main.poll() {
-            self.heard_main(message, purpose);
-        }
-        for (message, purpose) in self.reader.poll() {
-            self.heard_reader(message, purpose);
-        }
-    }
-
-    fn heard_main(&mut self, message: Message, purpose: Option<Purpose>) {
-        match message {
-            Message::Opened(recording) => {
-                let Screen::Opening(opening) = std::mem::replace(&mut self.screen, Screen::Start)
-                else {
-                    return;
-                };
-                self.terminal.reset(recording.terminal);
-                self.timeline.reset();
-                if let Some(layout) = &opening.view.layout {
-                    self.dock = Dock::from_text(layout);
-                }
-                let mut session = Session::new(recording, opening.origin);
-                session.marks = opening.view.marks;
-                session.thread = opening.view.thread.unwrap_or(Thread::Current);
-                session.frame_wanted = (opening.view.frame > 0).then_some(opening.view.frame);
-                session.shown = opening.view.shown.unwrap_or_default();
-                if !session.is_live() {
-                    session.wanted = Some(opening.at.map_or(Target::End, Target::Icount));
-                    self.main.ask(
-                        Command::Save {
-                            embeds_images: false,
-                        },
-                        Purpose::SaveForIndex,
-                    );
-                }
-                self.screen = Screen::Open(Box::new(session));
-            }
-            Message::Trace { bytes, .. } => match purpose {
-                Some(Purpose::SaveForIndex) => {
-                    if let Screen::Open(session) = &mut self.screen {
-                        session.trace_byte_len = bytes.len() as u64;
-                        session.index = Index::default();
-                        self.reader.cancel();
-                        self.reader.ask(
-                            Command::Open(TraceSource::Bytes(bytes.clone())),
-                            Purpose::Index,
-                        );
-                        self.reader.ask(Command::Index, Purpose::Index);
-                    }
-                    self.trace = Some(bytes);
-                }
-                Some(Purpose::SaveForFile) => self.host.save_file("recording.rpt", &bytes),
-                _ => {}
-            },
-            Message::Failed {
-                message,
-                is_cancelled,
-                ..
-            } => self.failed(message, is_cancelled, purpose),
-            other => {
-                if let Screen::Open(session) = &mut self.screen {
-                    told::by_main(session, &mut self.main, other, purpose);
-                }
-            }
-        }
-    }
-
-    fn failed(&mut self, message: String, is_cancelled: bool, purpose: Option<Purpose>) {
-        let Screen::Open(session) = &mut self.screen else {
-            if purpose == Some(Purpose::Open) {
-                self.screen = Screen::Start;
-                self.failure = (!is_cancelled).then_some(message);
-            }
-            return;
-        };
-        match purpose {
-            // A view that cannot be had says so where it is drawn.
-            Some(Purpose::Small) => {}
-            Some(Purpose::Stops) => {
-                // The last one is what was not understood.
-                session.stops.pop();
-                self.failure = Some(message);
-            }
-            Some(Purpose::Pause) => {
-                session.mode = Mode::Running;
-                self.failure = Some(message);
-            }
-            _ => {
-                // What was dragged to is not shown as if the engine had got there.
-                if purpose == Some(Purpose::Seek) && session.wanted.is_none() {
-                    session.local = None;
-                }
-                if !is_cancelled {
-                    self.failure = Some(message);
-                }
-            }
-        }
-    }
-
-    fn heard_reader(&mut self, message: Message, purpose: Option<Purpose>) {
-        let Screen::Open(session) = &mut self.screen else {
-            return;
-        };
-        match message {
-            Message::Opened(recording) => {
-                session.recording.inputs = recording.inputs;
-                session.recording.end = session.recording.end.max(recording.end);
-                session.take_sizes();
-            }
-            // What a live machine prints is known already.
-            Message::Console(printed) if !session.is_live() => session.history.add(&printed),
-            Message::Indexed(part) => session.index.add(part),
-            Message::Verified {
-                icount,
-                hash,
-                hash_count,
-            } => {
-                session.verified = Some((icount, hash, hash_count));
-            }
-            Message::Failed {
-                message,
-                is_cancelled: false,
-                ..
-            } if purpose == Some(Purpose::Index) => {
-                self.failure = Some(message);
-            }
-            _ => {}
-        }
     }
 
     fn show_start(&mut self, ui: &mut Ui) {
@@ -555,210 +321,6 @@ impl App {
         });
     }
 
-    fn terminal_did(&mut self, ui: &Ui, event: TerminalEvent) {
-        let Screen::Open(session) = &mut self.screen else {
-            return;
-        };
-        match event {
-            TerminalEvent::Typed(bytes) => {
-                self.main.ask(Command::Type(bytes), Purpose::Small);
-            }
-            TerminalEvent::Resized(size) => {
-                session.history.resize(session.recording.end, size);
-                self.main.ask(Command::Resize(size), Purpose::Small);
-            }
-            TerminalEvent::Clicked(icount) => self.act(ui, Action::Seek(Target::Icount(icount))),
-            TerminalEvent::Copied(text) => ui.copy_text(text),
-        }
-    }
-
-    fn timeline_did(&mut self, event: TimelineEvent) {
-        let Screen::Open(session) = &mut self.screen else {
-            return;
-        };
-        match event {
-            TimelineEvent::Grabbed => {
-                session.leave();
-                session.player = None;
-            }
-            TimelineEvent::Dragged(icount) => {
-                session.local = Some(icount);
-                session.wanted = Some(Target::Icount(icount));
-            }
-            TimelineEvent::Dropped(icount) => {
-                session.local = Some(icount);
-                session.wanted = Some(Target::Icount(icount));
-            }
-        }
-    }
-
-    fn control(&mut self, ui: &Ui, control: Control) {
-        let now = ui.input(|input| input.time);
-        let Screen::Open(session) = &mut self.screen else {
-            return;
-        };
-        match control {
-            Control::Do(action) => self.act(ui, action),
-            Control::Pause => {
-                session.mode = Mode::Pausing;
-                self.main.ask(Command::Pause, Purpose::Pause);
-            }
-            Control::Resume => {
-                session.player = None;
-                self.main.ask(Command::Resume, Purpose::Resume);
-            }
-            Control::PowerOff => {
-                self.main.ask(Command::PowerOff, Purpose::Small);
-            }
-            Control::Back | Control::Forth => {
-                if let Some(place) = session.revisit(control == Control::Back) {
-                    session.go_to(place);
-                }
-            }
-            Control::Play(speed) => match speed {
-                Some(speed) => {
-                    let from = session.icount();
-                    session.player = Some(Player {
-                        speed,
-                        from,
-                        since: now,
-                    });
-                }
-                None => session.stand_still(),
-            },
-            Control::Share => self.open_share(),
-            Control::Keys => self.dialog = Some(Dialog::Keys),
-            Control::Leave => {
-                self.leave();
-                self.host.replace_fragment("");
-            }
-        }
-    }
-
-    fn act(&mut self, ui: &Ui, action: Action) {
-        let Screen::Open(session) = &mut self.screen else {
-            return;
-        };
-        match action {
-            Action::Seek(target) => {
-                session.leave();
-                session.player = None;
-                session.local = match target {
-                    Target::Icount(icount) => Some(icount),
-                    _ => None,
-                };
-                session.wanted = Some(target);
-            }
-            Action::Step(unit, direction) => {
-                let thread = session.thread;
-                self.travel(Command::Step {
-                    unit,
-                    direction,
-                    thread,
-                });
-            }
-            Action::Run(direction) => self.travel(Command::Run { direction }),
-            Action::Cancel => {
-                session.wanted = None;
-                session.stand_still();
-                self.main.cancel();
-                self.reader.cancel();
-            }
-            Action::SelectThread(thread) => {
-                session.thread = thread;
-                session.frame = 0;
-            }
-            Action::SelectFrame(frame) => {
-                session.frame = frame;
-                session.shown.source = None;
-            }
-            Action::ShowMemory(address) => {
-                session.shown.memory = address;
-                self.dock.reveal_panel("Memory");
-            }
-            Action::ShowCode(address) => {
-                session.shown.code = Some(address);
-                self.dock.reveal_panel("Disassembly");
-            }
-            Action::ShowSource { path, line } => {
-                session.shown.source = Some((path, line));
-                self.dock.reveal_panel("Source");
-            }
-            Action::AddStop(kind) => {
-                session.last_stop += 1;
-                let is_of_process =
-                    matches!(kind, StopKind::Breakpoint(_) | StopKind::Watchpoint { .. });
-                let point = StopPoint {
-                    id: session.last_stop,
-                    process: session.position.process.filter(|_| is_of_process),
-                    kind,
-                };
-                session.stops.push(Stop {
-                    point,
-                    is_enabled: true,
-                    hits: None,
-                });
-                self.tell_stops();
-            }
-            Action::RemoveStop(id) => {
-                session.stops.retain(|stop| stop.point.id != id);
-                self.tell_stops();
-            }
-            Action::EnableStop(id, is_enabled) => {
-                for stop in session.stops.iter_mut().filter(|stop| stop.point.id == id) {
-                    stop.is_enabled = is_enabled;
-                }
-                self.tell_stops();
-            }
-            Action::FindHits(id) => {
-                let stop = session.stops.iter().find(|stop| stop.point.id == id);
-                if let Some(point) = stop.map(|stop| stop.point.clone()) {
-                    self.main.ask(Command::FindHits(point), Purpose::Hits);
-                }
-            }
-            Action::AddMark(note) => {
-                let icount = session.icount();
-                let at = session.marks.partition_point(|mark| mark.icount <= icount);
-                session.marks.insert(at, Mark { icount, note });
-            }
-            Action::RemoveMark(number) => {
-                if number < session.marks.len() {
-                    session.marks.remove(number);
-                }
-            }
-            Action::NoteMark(number, note) => {
-                if let Some(mark) = session.marks.get_mut(number) {
-                    mark.note = note;
-                }
-            }
-            Action::Copy(text) => ui.copy_text(text),
-        }
-    }
-
-    /// Goes somewhere that only the engine knows, unless it is on its way already.
-    fn travel(&mut self, command: Command) {
-        let Screen::Open(session) = &mut self.screen else {
-            return;
-        };
-        if self.main.is_moving() || session.is_running() {
-            return;
-        }
-        session.stand_still();
-        // From where the person sees to be.
-        if let Some(target) = session.wanted.take() {
-            self.main.ask(Command::Seek(target), Purpose::Seek);
-        }
-        session.leave();
-        self.main.ask(command, Purpose::Move);
-    }
-
-    fn tell_stops(&mut self) {
-        if let Screen::Open(session) = &self.screen {
-            self.main
-                .ask(Command::SetStops(session.enabled_stops()), Purpose::Stops);
-        }
-    }
-
     /// Asks for what is needed next.
     fn go_on(&mut self, ui: &Ui) {
         let Screen::Open(session) = &mut self.screen else {
@@ -779,7 +341,7 @@ impl App {
                 self.main.ask(Command::Seek(target), Purpose::Seek);
             } else if session.player.is_none() {
                 for look in session.looks.take_questions() {
-                    self.main.ask(Command::Look(look), Purpose::Small);
+                    self.main.ask(Command::Look(look), Purpose::Look);
                 }
             }
         }
@@ -798,15 +360,6 @@ fn rows_of(screen: &vt100::Screen) -> String {
     let (_, columns) = screen.size();
     let rows: Vec<String> = screen.rows(0, columns.get()).collect();
     rows.join("\n")
-}
-
-/// A link to an address.
-fn address(url: String, at: Option<u64>) -> share::Link {
-    share::Link {
-        place: Place::Url(url),
-        at,
-        view: View::default(),
-    }
 }
 
 fn views_menu(ui: &mut Ui, dock: &mut Dock) {

@@ -29,14 +29,16 @@ pub(crate) enum Purpose {
     Stops,
     /// Everything that a stop would stop at.
     Hits,
-    /// A look, or something small whose end nobody waits for.
+    /// Looks at something.
+    Look,
+    /// Something small whose end nobody waits for.
     Small,
 }
 
 impl Purpose {
     /// The engine is not to be asked to go elsewhere meanwhile.
     pub(crate) fn is_long(self) -> bool {
-        !matches!(self, Purpose::Small | Purpose::Stops)
+        !matches!(self, Purpose::Small | Purpose::Look | Purpose::Stops)
     }
 
     /// The position is about to be another.
@@ -163,6 +165,10 @@ impl Asker {
 
     pub(crate) fn is_moving(&self) -> bool {
         self.waiting.values().any(|purpose| purpose.moves())
+    }
+
+    pub(crate) fn is_under_way(&self, purpose: Purpose) -> bool {
+        self.waiting.values().any(|other| *other == purpose)
     }
 
     /// Ends what is under way.

@@ -7,6 +7,8 @@ use reprise_worker::protocol::{Look, View};
 pub struct Looks {
     position: u64,
     entries: Vec<Entry>,
+    /// Why something could not be seen at the position.
+    failure: Option<String>,
 }
 
 #[derive(Debug)]
@@ -62,6 +64,7 @@ impl Looks {
     /// The position shown is this one now.
     pub fn moved(&mut self, position: u64) {
         self.position = position;
+        self.failure = None;
     }
 
     /// What must be asked of the engine now. Called once a frame, after the views.
@@ -93,8 +96,20 @@ impl Looks {
         }
     }
 
+    /// Something cannot be seen at the position.
+    pub fn failed(&mut self, why: String) {
+        self.failure = Some(why);
+    }
+
+    /// Why something cannot be seen at the position.
+    #[must_use]
+    pub fn failure(&self) -> Option<&str> {
+        self.failure.as_deref()
+    }
+
     /// Another recording, or a diversion: nothing known holds.
     pub fn forget(&mut self) {
         self.entries.clear();
+        self.failure = None;
     }
 }

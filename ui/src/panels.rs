@@ -67,6 +67,19 @@ impl PanelKind {
         Self::Marks,
     ];
 
+    /// It shows what the selected thread sees.
+    fn looks_through_thread(self) -> bool {
+        matches!(
+            self,
+            Self::Registers
+                | Self::Memory
+                | Self::Disassembly
+                | Self::Source
+                | Self::Variables
+                | Self::Stack
+        )
+    }
+
     /// What stands on its tab.
     #[must_use]
     pub fn title(self) -> &'static str {
@@ -92,6 +105,11 @@ pub fn show(kind: PanelKind, ui: &mut egui::Ui, model: &mut PanelModel<'_>) {
         if model.is_running {
             ui.label("The machine is running. Pause it to look.");
             return;
+        }
+        if kind.looks_through_thread()
+            && let Some(why) = model.looks.failure()
+        {
+            ui.weak(why);
         }
         match kind {
             PanelKind::Registers => registers::show(ui, model),

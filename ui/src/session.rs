@@ -78,6 +78,8 @@ pub(crate) struct Session {
     pub(crate) verified: Option<(u64, String, u64)>,
     pub(crate) stops: Vec<Stop>,
     pub(crate) last_stop: u32,
+    /// The stop that was added last, until the engine has understood it.
+    pub(crate) new_stop: Option<u32>,
     pub(crate) marks: Vec<Mark>,
     pub(crate) thread: Thread,
     pub(crate) frame: u32,
@@ -121,6 +123,7 @@ impl Session {
             verified: None,
             stops: Vec::new(),
             last_stop: 0,
+            new_stop: None,
             marks: Vec::new(),
             thread: Thread::Current,
             frame: 0,

@@ -63,6 +63,7 @@ fn done(session: &mut Session, main: &mut Asker, purpose: Option<Purpose>) {
                 main.ask(Command::SetStops(session.enabled_stops()), Purpose::Small);
             }
         }
+        Some(Purpose::Stops) => session.new_stop = None,
         Some(Purpose::Resume) => {
             session.mode = Mode::Running;
             session.local = None;

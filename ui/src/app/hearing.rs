@@ -1,0 +1,142 @@
+//! What engines say, and what follows.
+
+use super::{App, Screen, told};
+use crate::asker::Purpose;
+use crate::dock::Dock;
+use crate::model::Index;
+use crate::session::{Mode, Session};
+use reprise_worker::protocol::{Command, Message, Target, Thread, TraceSource};
+
+impl App {
+    /// Takes in what the engines have said.
+    pub(super) fn hear(&mut self) {
+        for (message, purpose) in self.main.poll() {
+            self.heard_main(message, purpose);
+        }
+        for (message, purpose) in self.reader.poll() {
+            self.heard_reader(message, purpose);
+        }
+    }
+
+    pub(super) fn heard_main(&mut self, message: Message, purpose: Option<Purpose>) {
+        match message {
+            Message::Opened(recording) => {
+                let Screen::Opening(opening) = std::mem::replace(&mut self.screen, Screen::Start)
+                else {
+                    return;
+                };
+                self.terminal.reset(recording.terminal);
+                self.timeline.reset();
+                if let Some(layout) = &opening.view.layout {
+                    self.dock = Dock::from_text(layout);
+                }
+                let mut session = Session::new(recording, opening.origin);
+                session.marks = opening.view.marks;
+                session.thread = opening.view.thread.unwrap_or(Thread::Current);
+                session.frame_wanted = (opening.view.frame > 0).then_some(opening.view.frame);
+                session.shown = opening.view.shown.unwrap_or_default();
+                if !session.is_live() {
+                    session.wanted = Some(opening.at.map_or(Target::End, Target::Icount));
+                    self.main.ask(
+                        Command::Save {
+                            embeds_images: false,
+                        },
+                        Purpose::SaveForIndex,
+                    );
+                }
+                self.screen = Screen::Open(Box::new(session));
+            }
+            Message::Trace { bytes, .. } => match purpose {
+                Some(Purpose::SaveForIndex) => {
+                    if let Screen::Open(session) = &mut self.screen {
+                        session.trace_byte_len = bytes.len() as u64;
+                        session.index = Index::default();
+                        self.reader.cancel();
+                        self.reader.ask(
+                            Command::Open(TraceSource::Bytes(bytes.clone())),
+                            Purpose::Index,
+                        );
+                        self.reader.ask(Command::Index, Purpose::Index);
+                    }
+                    self.trace = Some(bytes);
+                }
+                Some(Purpose::SaveForFile) => self.host.save_file("recording.rpt", &bytes),
+                _ => {}
+            },
+            Message::Failed {
+                message,
+                is_cancelled,
+                ..
+            } => self.failed(message, is_cancelled, purpose),
+            other => {
+                if let Screen::Open(session) = &mut self.screen {
+                    told::by_main(session, &mut self.main, other, purpose);
+                }
+            }
+        }
+    }
+
+    pub(super) fn failed(&mut self, message: String, is_cancelled: bool, purpose: Option<Purpose>) {
+        let Screen::Open(session) = &mut self.screen else {
+            if purpose == Some(Purpose::Open) {
+                self.screen = Screen::Start;
+                self.failure = (!is_cancelled).then_some(message);
+            }
+            return;
+        };
+        match purpose {
+            Some(Purpose::Look) => session.looks.failed(message),
+            Some(Purpose::Small) => {}
+            Some(Purpose::Stops) => {
+                // What was added last was not understood.
+                let added = session.new_stop.take();
+                session.stops.retain(|stop| Some(stop.point.id) != added);
+                self.failure = Some(message);
+            }
+            Some(Purpose::Pause) => {
+                session.mode = Mode::Running;
+                self.failure = Some(message);
+            }
+            _ => {
+                // What was dragged to is not shown as if the engine had got there.
+                if purpose == Some(Purpose::Seek) && session.wanted.is_none() {
+                    session.local = None;
+                }
+                if !is_cancelled {
+                    self.failure = Some(message);
+                }
+            }
+        }
+    }
+
+    pub(super) fn heard_reader(&mut self, message: Message, purpose: Option<Purpose>) {
+        let Screen::Open(session) = &mut self.screen else {
+            return;
+        };
+        match message {
+            Message::Opened(recording) => {
+                session.recording.inputs = recording.inputs;
+                session.recording.end = session.recording.end.max(recording.end);
+                session.take_sizes();
+            }
+            // What a live machine prints is known already.
+            Message::Console(printed) if !session.is_live() => session.history.add(&printed),
+            Message::Indexed(part) => session.index.add(part),
+            Message::Verified {
+                icount,
+                hash,
+                hash_count,
+            } => {
+                session.verified = Some((icount, hash, hash_count));
+            }
+            Message::Failed {
+                message,
+                is_cancelled: false,
+                ..
+            } if purpose == Some(Purpose::Index) => {
+                self.failure = Some(message);
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Opening: files, links, addresses, machines.
+
+use super::{App, Dialog, Opening, Screen};
+use crate::asker::Purpose;
+use crate::session::Origin;
+use crate::share::{self, Destination, Place, View};
+use egui::Ui;
+use reprise_worker::protocol::{Boot, Command, TraceSource};
+
+impl App {
+    /// Files that were dropped or chosen, and links.
+    pub(super) fn take_outside(&mut self, ui: &Ui) {
+        let dropped = ui.input(|input| input.raw.dropped_files.clone());
+        if let Some(file) = dropped.into_iter().next() {
+            self.host.read_dropped(file);
+        }
+        if let Some(file) = self.host.take_file() {
+            match file.bytes {
+                Ok(bytes) => self.open_bytes(bytes),
+                Err(why) => self.failure = Some(format!("{} cannot be read: {why}", file.name)),
+            }
+        }
+        if let Some(fragment) = self.host.take_fragment() {
+            self.open_fragment(&fragment);
+        }
+    }
+
+    pub(super) fn open_bytes(&mut self, bytes: Vec<u8>) {
+        let opening = Opening {
+            origin: Origin::Here,
+            at: None,
+            view: View::default(),
+            what: "Opening the file".to_owned(),
+        };
+        self.open(opening, TraceSource::Bytes(bytes));
+    }
+
+    pub(super) fn open_fragment(&mut self, fragment: &str) {
+        match share::link_from_fragment(fragment) {
+            Ok(Some(link)) => self.open_link(link),
+            Ok(None) => {}
+            Err(why) => self.failure = Some(why),
+        }
+    }
+
+    pub(super) fn open_link(&mut self, link: share::Link) {
+        let opening = |origin| Opening {
+            origin,
+            at: link.at,
+            view: link.view.clone(),
+            what: "Opening the recording".to_owned(),
+        };
+        match link.place {
+            Place::Inside(bytes) => {
+                let origin = Origin::Fragment(bytes.clone());
+                self.open(opening(origin), TraceSource::Bytes(bytes));
+            }
+            Place::Url(url) => {
+                let opening = opening(Origin::Url(url.clone()));
+                match share::destination(&url, &self.host.site_url()) {
+                    Destination::Own => self.open(opening, TraceSource::Url(url)),
+                    Destination::Other(origin) => {
+                        self.dialog = Some(Dialog::Confirm {
+                            origin,
+                            url,
+                            opening: Box::new(opening),
+                        });
+                    }
+                    Destination::Nowhere => {
+                        self.failure = Some(format!(
+                            "`{url}` is not an address that a page can fetch from"
+                        ));
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn open(&mut self, opening: Opening, source: TraceSource) {
+        self.leave();
+        self.screen = Screen::Opening(Box::new(opening));
+        self.main.ask(Command::Open(source), Purpose::Open);
+    }
+
+    /// Back to the start page; the engines forget what they had.
+    pub(super) fn leave(&mut self) {
+        for asker in [&mut self.main, &mut self.reader] {
+            asker.cancel();
+            asker.ask(Command::Close, Purpose::Small);
+        }
+        self.screen = Screen::Start;
+        self.trace = None;
+        self.failure = None;
+        self.dialog = None;
+    }
+
+    pub(super) fn boot(&mut self, command: Vec<String>, ram_mebibytes: u32) {
+        self.leave();
+        self.screen = Screen::Opening(Box::new(Opening {
+            origin: Origin::Here,
+            at: None,
+            view: View::default(),
+            what: "Booting".to_owned(),
+        }));
+        let boot = Boot {
+            command,
+            ram_mebibytes,
+            seed: self.host.seed(),
+            clock_unix_nanoseconds: self.host.unix_nanoseconds(),
+            terminal: crate::terminal::size_for(self.room * egui::vec2(0.57, 0.62)),
+        };
+        self.main.ask(Command::Boot(boot), Purpose::Open);
+    }
+}
+
+/// A link to an address.
+pub(super) fn address(url: String, at: Option<u64>) -> share::Link {
+    share::Link {
+        place: Place::Url(url),
+        at,
+        view: View::default(),
+    }
+}
