@@ -41,7 +41,7 @@ struct Opening {
     origin: Origin,
     at: Option<u64>,
     view: View,
-    /// Nothing was open before that could be shown when it fails.
+    /// What the person is told meanwhile.
     what: String,
 }
 

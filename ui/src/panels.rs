@@ -16,8 +16,6 @@ mod registers;
 mod source;
 mod stack;
 mod stops;
-#[cfg(test)]
-mod tests;
 mod threads;
 mod variables;
 

@@ -1,9 +1,9 @@
 //! What a page and an engine say to each other.
 //!
 //! A page sends [`Request`]s, an engine [`Message`]s, each as one encoded message ([`encode`], [`decode`]). A request is
-//! carried out in the order in which it came, except that [`Command::Cancel`] ends what is under way at once and that
-//! [`Command::Look`] is answered between two slices of long work. Every request is answered by exactly one
-//! [`Message::Done`] or [`Message::Failed`] with its number, after everything else that belongs to it.
+//! carried out in the order in which it came, looks too; [`Command::Cancel`] alone overtakes, and ends what is under way
+//! between two slices of it. Every request is answered by exactly one [`Message::Done`] or [`Message::Failed`] with its
+//! number, after everything else that belongs to it.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;

@@ -51,6 +51,12 @@ impl Page {
     /// Lets the engine work once. Whether it has more to do at once.
     fn turn(&mut self) -> bool {
         let began = self.began;
+        assert!(
+            began.elapsed() < TEST_TIME_MAX,
+            "it hangs after {:?}:\n{}",
+            self.messages.last(),
+            String::from_utf8_lossy(&self.console)
+        );
         let next = self.engine.turn(&mut || began.elapsed());
         while let Some(message) = self.engine.take_message() {
             let message: Message = decode(&encode(&message)).unwrap();
@@ -83,11 +89,6 @@ impl Page {
         let id = self.send(command);
         loop {
             self.turn();
-            assert!(
-                self.began.elapsed() < TEST_TIME_MAX,
-                "no answer: {:?}",
-                self.messages.last()
-            );
             let answer = self
                 .messages
                 .iter()
@@ -118,11 +119,6 @@ impl Page {
         let is_there = |console: &[u8]| String::from_utf8_lossy(console).contains(text);
         while !is_there(&self.console) {
             self.turn();
-            assert!(
-                self.began.elapsed() < TEST_TIME_MAX,
-                "{text:?} does not come:\n{}",
-                String::from_utf8_lossy(&self.console)
-            );
         }
     }
 
@@ -317,7 +313,10 @@ fn what_a_page_records_replays_everywhere_and_its_past_is_visited() {
     });
     let mut alone = Page::new();
     let id = alone.send(Command::Open(TraceSource::Bytes(page.trace())));
+    let mut turns = 0;
     while !alone.messages.contains(&Message::Done { id }) {
+        turns += 1;
+        assert!(turns < 1000, "it does not open: {:?}", alone.messages);
         alone.engine.turn(&mut || Duration::ZERO);
         assert_eq!(alone.engine.take_want(), None);
         while let Some(message) = alone.engine.take_message() {
