@@ -33,6 +33,7 @@ pub(crate) const GUEST_PACKAGES: &[&str] = &[
     "libssl-dev",
     "make",
     "perl",
+    "python3",
     "tar",
     "xz-utils",
 ];
