@@ -5,6 +5,9 @@
 /// First bytes of a trace, and how many bytes from there on tell its machine version (traces/FORMAT.md, Preamble).
 const TRACE_MAGIC = [0x89, 0x52, 0x50, 0x52, 0x0d, 0x0a, 0x1a, 0x0a];
 const VERSION_BYTES_END = 16;
+/// First bytes of a packed trace, and below what the next one is its machine version (The packed form).
+const PACKED_MAGIC = [0x89, 0x50];
+const VERSION_BYTE_END = 251;
 
 const siteUrl = new URL('.', import.meta.url).href;
 const notice = document.getElementById('notice');
@@ -55,7 +58,11 @@ const page = {
 };
 
 function versionOf(bytes) {
-  const isTrace = bytes.length >= VERSION_BYTES_END && TRACE_MAGIC.every((byte, index) => bytes[index] === byte);
+  const startsWith = (magic) => magic.every((byte, index) => bytes[index] === byte);
+  if (!startsWith(TRACE_MAGIC) && startsWith(PACKED_MAGIC)) {
+    return bytes[PACKED_MAGIC.length] < VERSION_BYTE_END ? bytes[PACKED_MAGIC.length] : undefined;
+  }
+  const isTrace = bytes.length >= VERSION_BYTES_END && startsWith(TRACE_MAGIC);
   return isTrace ? new DataView(bytes.buffer, bytes.byteOffset).getUint32(12, true) : undefined;
 }
 

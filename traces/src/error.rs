@@ -47,6 +47,9 @@ pub enum TraceError {
         "the trace's header is damaged, so nothing of it can be replayed: copy or record it again"
     )]
     HeaderDamaged,
+    /// A packed trace fails its checksum or declares impossible lengths.
+    #[error("the link is damaged: a part of it may be missing, so copy it again as a whole")]
+    PackedDamaged,
     /// A chunk fails its checksum or declares impossible lengths.
     #[error(
         "the trace is damaged at byte {at_byte}: only what was recorded up to icount {last_icount} \
@@ -146,7 +149,7 @@ pub enum TraceError {
     },
     /// A trace that is not whole was to be compacted.
     #[error(
-        "the trace breaks off at byte {at_byte}, so it cannot be compacted: keep it as it is, it replays to its last whole chunk"
+        "the trace breaks off at byte {at_byte}, so it cannot be compacted or packed: keep it as it is, it replays to its last whole chunk"
     )]
     Incomplete {
         /// Where it breaks off.

@@ -9,6 +9,7 @@
 //!   the recorder converts.
 //! - [`TraceWriter`] appends records to a `Write`; [`compact()`] rewrites a finished trace with few,
 //!   well compressed chunks; [`TraceCopier`] copies one without its keyframes, for others to be put in.
+//! - [`pack`] and [`unpack`] turn a short trace into what goes into a link, and back.
 //! - [`StreamReader`] is fed bytes and hands out records as soon as their chunk has arrived.
 //! - [`TraceReader`] reads a `Read + Seek`, finds records by icount, and yields blobs and keyframes.
 //! - [`limits`] holds every cap. `codec` is the only module that knows bincode, `chunk` the only one
@@ -33,6 +34,7 @@ mod header;
 mod index;
 mod keyframe;
 pub mod limits;
+mod packed;
 mod reader;
 mod record;
 mod stream;
@@ -49,6 +51,7 @@ pub use error::TraceError;
 pub use header::{BootKind, Config, Header, HeaderAnnotation, ImageReference, ImageRole};
 pub use index::{BlobEntry, ChunkEntry, Index, KeyframeEntry};
 pub use keyframe::{Keyframe, KeyframePage, PAGE_BYTES, PageRun};
+pub use packed::{PACKED_MAGIC, is_packed, pack, unpack};
 pub use reader::{Records, TraceReader};
 pub use record::{
     ConsolePort, EndReason, Event, HASH_COMPONENT_NAMES, Input, Record, Start, StartFile,

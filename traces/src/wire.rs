@@ -24,7 +24,7 @@ const FIELD_CREATOR: u8 = 0x80;
 const FIELD_RECORDED_AT: u8 = 0x81;
 
 const RECORD_START: u8 = 0x01;
-const RECORD_CONSOLE_INPUT: u8 = 0x02;
+pub(crate) const RECORD_CONSOLE_INPUT: u8 = 0x02;
 const RECORD_CONSOLE_SIZE: u8 = 0x03;
 const RECORD_POWER_OFF: u8 = 0x04;
 const RECORD_REGISTER_WRITE: u8 = 0x05;
@@ -213,7 +213,8 @@ pub(crate) fn put_record(
     put_bytes(raw, &payload)
 }
 
-fn encode_record(record: &Record) -> Result<(u8, Vec<u8>), CodecError> {
+/// The number and the payload of a record.
+pub(crate) fn encode_record(record: &Record) -> Result<(u8, Vec<u8>), CodecError> {
     fn payload<T: serde::Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
         encode(value, MAX_RECORD_PAYLOAD_BYTES)
     }
@@ -273,6 +274,11 @@ pub(crate) fn take_record(rest: &mut &[u8], last_icount: u64) -> Result<Record, 
         .checked_add(take_varint(rest)?)
         .ok_or(WireError::Malformed("a position is beyond all counting"))?;
     let payload = take_bytes(rest, MAX_RECORD_PAYLOAD_BYTES)?;
+    decode_record(tag, icount, payload)
+}
+
+/// The record with this number and payload at `icount`.
+pub(crate) fn decode_record(tag: u8, icount: u64, payload: &[u8]) -> Result<Record, WireError> {
     let event = |(skip, input)| {
         Record::Event(Event {
             icount,

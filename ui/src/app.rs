@@ -61,6 +61,8 @@ pub struct App {
     failure: Option<String>,
     /// The trace of what is open, where it has been asked for.
     trace: Option<Vec<u8>>,
+    /// The same, packed for a link, where that can be done.
+    packed: Option<Vec<u8>>,
     is_set_up: bool,
     room: egui::Vec2,
 }
@@ -83,6 +85,7 @@ impl App {
             dialog: None,
             failure: None,
             trace: None,
+            packed: None,
             is_set_up: false,
             room: egui::vec2(1280.0, 720.0),
         }

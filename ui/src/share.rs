@@ -4,7 +4,7 @@
 //!
 //! | parameter | meaning |
 //! | --- | --- |
-//! | `t` | the trace itself, in base64url |
+//! | `t` | the trace itself, packed or as a file (traces/FORMAT.md), in base64url |
 //! | `trace` | or its address, relative to the page |
 //! | `at` | position; without it, the end |
 //! | `v` | machine version, by which a site picks the build that replays it |
@@ -26,6 +26,9 @@ const MARKS_MAX: usize = 1000;
 pub const LINK_TRACE_BYTES_MAX: usize = 24 << 10;
 /// Where the machine version stands in a trace (traces/FORMAT.md, Preamble).
 const VERSION_AT: std::ops::Range<usize> = 12..16;
+/// The first bytes of a packed trace; its machine version follows, in one byte if that is below the second number.
+const PACKED_MAGIC: &[u8] = b"\x89P";
+const VERSION_BYTE_END: u8 = 251;
 
 /// What a link leads to.
 #[derive(Clone, PartialEq, Debug)]
@@ -129,9 +132,9 @@ pub fn fragment_from_link(link: &Link) -> String {
         fragment.push_str(&format!("&at={at}"));
     }
     if let Place::Inside(bytes) = &link.place
-        && let Some(Ok(version)) = bytes.get(VERSION_AT).map(<[u8; 4]>::try_from)
+        && let Some(version) = machine_version(bytes)
     {
-        fragment.push_str(&format!("&v={}", u32::from_le_bytes(version)));
+        fragment.push_str(&format!("&v={version}"));
     }
     if link.view != View::default() {
         // Plain values always have a text.
@@ -139,6 +142,16 @@ pub fn fragment_from_link(link: &Link) -> String {
         fragment.push_str(&format!("&view={}", URL_SAFE_NO_PAD.encode(view)));
     }
     fragment
+}
+
+/// The version of the machine that a trace, packed or not, was recorded on.
+fn machine_version(trace: &[u8]) -> Option<u32> {
+    if let Some(packed) = trace.strip_prefix(PACKED_MAGIC) {
+        let version = packed.first().filter(|byte| **byte < VERSION_BYTE_END);
+        return version.copied().map(u32::from);
+    }
+    let version = trace.get(VERSION_AT)?.try_into().ok()?;
+    Some(u32::from_le_bytes(version))
 }
 
 /// Where an address leads, seen from a page.
@@ -215,6 +228,27 @@ fn encoded(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_say_which_machine_replays_them() {
+        let link = |bytes: &[u8]| Link {
+            place: Place::Inside(bytes.to_vec()),
+            at: None,
+            view: View::default(),
+        };
+        let file = b"\x89RPR\r\n\x1a\n\x01\0\0\0\x02\x01\0\0";
+        for (bytes, expect) in [
+            (&file[..], Some("258")),
+            (b"\x89P\x07rest", Some("7")),
+            (b"\x89P\xfb\xff\x00", None),
+            (b"\x89P", None),
+            (b"\x89RPR", None),
+        ] {
+            let fragment = fragment_from_link(&link(bytes));
+            let version = fragment.split_once("&v=").map(|(_, version)| version);
+            assert_eq!(version, expect, "{bytes:?}");
+        }
+    }
 
     #[test]
     fn links_go_through_their_text() {

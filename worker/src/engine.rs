@@ -314,7 +314,9 @@ impl Engine {
             }
             Command::Save { embeds_images } => {
                 let bytes = self.save(embeds_images)?;
-                self.messages.push_back(Message::Trace { id, bytes });
+                let packed = save::packed(&bytes);
+                self.messages
+                    .push_back(Message::Trace { id, bytes, packed });
             }
             // Carried out when it came.
             Command::Cancel => {}

@@ -51,7 +51,7 @@ pub struct Request {
 pub enum Command {
     /// Boots a machine and records it. Afterwards [`Message::Opened`], with `is_live`.
     Boot(Boot),
-    /// Opens a trace at its start. Afterwards [`Message::Opened`].
+    /// Opens a trace, packed or not, at its start. Afterwards [`Message::Opened`].
     Open(TraceSource),
     /// Closes what is open and frees its memory.
     Close,
@@ -370,6 +370,9 @@ pub enum Message {
         id: RequestId,
         /// Its bytes.
         bytes: Vec<u8>,
+        /// The same for a link, in fewer bytes ([`reprise_traces::pack`]); none for a trace that is too long for one, or
+        /// that breaks off.
+        packed: Option<Vec<u8>>,
     },
     /// A request was carried out.
     Done {

@@ -7,7 +7,7 @@ use crate::trace_file::TraceFile;
 use anyhow::{Context, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use reprise_traces::{Completeness, Compression, TraceCopier, TraceWriter};
+use reprise_traces::{Completeness, pack};
 use std::env;
 use std::fs;
 use std::io::{self, Write};
@@ -56,17 +56,13 @@ fn site_url(args: &ShareArgs) -> String {
     }
 }
 
-/// The trace as text for a link, without its keyframes.
+/// The trace as text for a link, packed.
 fn in_link(file: &TraceFile) -> anyhow::Result<String> {
     let bytes = match file.completeness() {
         // What is there and not more: a copy would hide that the recording breaks off.
         Completeness::Truncated { .. } => fs::read(file.path())
             .with_context(|| format!("{} cannot be read", file.path().display()))?,
-        Completeness::Complete => {
-            let mut writer = TraceWriter::create(Vec::new(), file.header(), Compression::Best)?;
-            TraceCopier::new(file.reader()?)?.copy_rest(&mut writer)?;
-            writer.finish()?.0
-        }
+        Completeness::Complete => pack(file.reader()?)?,
     };
     if bytes.len() > LINK_TRACE_BYTES_MAX {
         bail!(

@@ -2,6 +2,7 @@
 
 mod damage;
 mod hostile;
+mod packed;
 mod round_trip;
 mod sample;
 mod size;

@@ -83,7 +83,8 @@ impl App {
             frame: session.frame,
             shown: (session.shown != Default::default()).then(|| session.shown.clone()),
         };
-        let place = match (&session.origin, &self.trace) {
+        let for_link = self.packed.as_ref().or(self.trace.as_ref());
+        let place = match (&session.origin, for_link) {
             (Origin::Url(url), _) => Ok(Place::Url(url.clone())),
             (_, Some(bytes)) if bytes.len() <= LINK_TRACE_BYTES_MAX => {
                 Ok(Place::Inside(bytes.clone()))

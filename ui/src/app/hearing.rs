@@ -46,7 +46,7 @@ impl App {
                 }
                 self.screen = Screen::Open(Box::new(session));
             }
-            Message::Trace { bytes, .. } => match purpose {
+            Message::Trace { bytes, packed, .. } => match purpose {
                 Some(Purpose::SaveForIndex) => {
                     if let Screen::Open(session) = &mut self.screen {
                         session.trace_byte_len = bytes.len() as u64;
@@ -59,6 +59,7 @@ impl App {
                         self.reader.ask(Command::Index, Purpose::Index);
                     }
                     self.trace = Some(bytes);
+                    self.packed = packed;
                 }
                 Some(Purpose::SaveForFile) => self.host.save_file("recording.rpt", &bytes),
                 _ => {}

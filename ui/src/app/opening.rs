@@ -90,6 +90,7 @@ impl App {
         }
         self.screen = Screen::Start;
         self.trace = None;
+        self.packed = None;
         self.failure = None;
         self.dialog = None;
     }

@@ -61,6 +61,7 @@ impl Page {
             Message::Trace {
                 id: save,
                 bytes: b"trace".to_vec(),
+                packed: Some(b"small".to_vec()),
             },
             Message::Done { id: save },
         ]);
@@ -245,6 +246,7 @@ fn a_machine_is_booted_typed_at_and_paused() {
         Message::Trace {
             id: save,
             bytes: vec![1, 2, 3],
+            packed: None,
         },
         Message::Done { id: save },
     ]);
@@ -438,7 +440,7 @@ fn a_shared_link_has_the_trace_and_the_place_in_it() {
         .expect("a link")
         .expect("a link");
     assert_eq!(parsed.at, Some(END));
-    assert_eq!(parsed.place, crate::share::Place::Inside(b"trace".to_vec()));
+    assert_eq!(parsed.place, crate::share::Place::Inside(b"small".to_vec()));
     assert_eq!(parsed.view.marks.len(), 1);
 }
 

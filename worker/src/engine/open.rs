@@ -16,7 +16,7 @@ use reprise_recorder::images::{ImageRef, ImageRole, ImageSet};
 use reprise_recorder::keyframes::TraceKeyframes;
 use reprise_recorder::timeline::{MachineSource, ReplayTimeline, TimelineOptions};
 use reprise_recorder::trace::{Entries, config_from_header, images_from_header};
-use reprise_traces::{BlobHash, Completeness, Header, TraceReader};
+use reprise_traces::{BlobHash, Completeness, Header, TraceReader, is_packed, unpack};
 use serde::Deserialize;
 use std::io::Cursor;
 use std::sync::Arc;
@@ -90,7 +90,14 @@ impl Opening {
     }
 
     fn from_bytes(bytes: Vec<u8>) -> Self {
-        match TraceFile::read(bytes) {
+        let file = if is_packed(&bytes) {
+            unpack(&bytes)
+                .map_err(Refusal::from)
+                .and_then(TraceFile::read)
+        } else {
+            TraceFile::read(bytes)
+        };
+        match file {
             Ok(file) => Self::Trace { file: Some(file) },
             Err(refusal) => Self::Damaged(Some(refusal)),
         }

@@ -5,9 +5,21 @@ use super::{Engine, Refusal, Subject, because};
 use reprise_recorder::entry::{End, EndReason, Entry, EntryLog};
 use reprise_recorder::images::ImageRef;
 use reprise_recorder::trace::header_from_config;
-use reprise_traces::{Compression, TraceCopier, TraceWriter, compact};
+use reprise_traces::{Compression, TraceCopier, TraceReader, TraceWriter, compact, pack};
 use std::io::Cursor;
 use std::ops::ControlFlow;
+
+/// A trace of more bytes is not worth packing: it would be too much for a link all the same.
+const PACKED_TRACE_BYTES_MAX: usize = 256 << 10;
+
+/// A trace for a link, if it is short and whole.
+pub(super) fn packed(trace: &[u8]) -> Option<Vec<u8>> {
+    if trace.len() > PACKED_TRACE_BYTES_MAX {
+        return None;
+    }
+    let packed = pack(TraceReader::open(Cursor::new(trace)).ok()?).ok()?;
+    (packed.len() < trace.len()).then_some(packed)
+}
 
 impl Engine {
     /// The trace of what is open, as a file. A live machine must be paused.
