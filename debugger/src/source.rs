@@ -21,6 +21,7 @@ mod backtrace;
 mod cache;
 mod dwarf;
 mod evaluate;
+mod expression;
 mod frames;
 mod functions;
 mod lines;

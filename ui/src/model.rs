@@ -76,6 +76,9 @@ pub struct Shown {
     pub calls_filter: String,
     /// Filter of the threads.
     pub threads_filter: String,
+    /// Expressions that the variables panel shows.
+    #[serde(default)]
+    pub expressions: Vec<String>,
 }
 
 /// What is known of the whole recording, as it comes in.

@@ -288,6 +288,15 @@ pub enum Look {
         /// Number of the frame in the stack.
         frame: u32,
     },
+    /// What an expression names, as `cache->slots[3]` or `next_tile`: [`View::Expression`].
+    Expression {
+        /// Who looks.
+        thread: Thread,
+        /// Number of the frame in the stack.
+        frame: u32,
+        /// The expression.
+        text: String,
+    },
     /// A source text: [`View::Source`].
     Source {
         /// Who looks.
@@ -549,6 +558,8 @@ pub enum View {
     Stack(Vec<Frame>),
     /// Variables.
     Variables(Vec<Variable>),
+    /// What an expression names, or why it names nothing, in a sentence.
+    Expression(Result<Variable, String>),
     /// A source text, if it is in the guest.
     Source(Option<String>),
     /// A hash in hexadecimal.

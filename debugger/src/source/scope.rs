@@ -11,8 +11,8 @@ use gimli::AttributeValue;
 
 /// Variables of a frame that are shown.
 const VARIABLES_MAX: usize = 256;
-/// Entries inside of a function that are passed on the way to its variables.
-const ENTRIES_MAX: usize = 1 << 18;
+/// Entries that are passed on the way to variables.
+pub(super) const ENTRIES_MAX: usize = 1 << 18;
 /// Places of one variable, each for some instructions.
 const LOCATIONS_MAX: usize = 1 << 12;
 
@@ -25,11 +25,39 @@ struct Found {
 impl DebugSession {
     /// The arguments and variables of a frame of [`DebugSession::backtrace`], those of inner blocks last.
     pub fn variables(&mut self, view: &ThreadView, frame_number: usize) -> Vec<SourceVariable> {
+        self.within_frame(view, frame_number, |scope, names| {
+            let mut variables = Vec::new();
+            for found in scope.variables() {
+                let Some(name) = scope.name(found.place) else {
+                    continue;
+                };
+                let (type_place, place) = scope.located(found.place);
+                let mut reader = ValueReader::new(&scope.types, scope.context.machine, names);
+                variables.push(reader.show(&Show {
+                    name,
+                    type_place,
+                    place,
+                    is_argument: found.is_argument,
+                    depth: 0,
+                }));
+            }
+            // Arguments first, as they are declared.
+            variables.sort_by_key(|variable| !variable.is_argument);
+            variables
+        })
+        .unwrap_or_default()
+    }
+
+    /// Lets `look` look at the scope of a frame; none if the frame or its debug information is not there.
+    pub(super) fn within_frame<T>(
+        &mut self,
+        view: &ThreadView,
+        frame_number: usize,
+        look: impl FnOnce(&FrameScope<'_>, &dyn Fn(u64) -> Option<super::Symbol>) -> T,
+    ) -> Option<T> {
         let objects = self.objects(view);
         let frames = self.frames(view, &objects);
-        let Some(frame) = frames.get(frame_number) else {
-            return Vec::new();
-        };
+        let frame = frames.get(frame_number)?;
         let view = match &objects.task {
             Some(task) => ThreadView::Task(task.clone()),
             None => view.clone(),
@@ -39,53 +67,72 @@ impl DebugSession {
             view: &view,
         };
         let names = |address: u64| super::backtrace::symbol_in(&objects, address);
-        variables_of(frame, &memory, &names).unwrap_or_default()
+        Some(look(&FrameScope::new(frame, &memory)?, &names))
     }
 }
 
-fn variables_of(
-    frame: &Frame,
-    memory: &ViewMemory<'_>,
-    names: &dyn Fn(u64) -> Option<super::Symbol>,
-) -> Option<Vec<SourceVariable>> {
-    let debug = frame.debug()?;
-    let (unit, number) = frame.function?;
-    let own = frame.own_lookup()?;
-    let place = debug.functions(unit).get(number).place;
-    let mut context = Context {
-        registers: &frame.registers,
-        machine: memory,
-        unit: Some(debug.unit(unit)),
-        frame_base: None,
-        frame_address: frame.registers.frame_address,
-        bias: frame.object.as_ref()?.bias,
-    };
-    context.frame_base = frame_base(debug, unit, own, &context);
-    let types = Types::new(debug);
-    let mut variables = Vec::new();
-    for found in variables_in(debug, place, own).unwrap_or_default() {
-        let name = attribute_of(debug, found.place, gimli::DW_AT_name);
-        let Some(name) = name.and_then(|(unit, value)| debug.text(unit, Some(value))) else {
-            continue;
+/// What names mean in a frame.
+pub(super) struct FrameScope<'a> {
+    pub(super) types: Types<'a>,
+    pub(super) context: Context<'a>,
+    /// The unit of the frame's function.
+    pub(super) unit: usize,
+    function: EntryPlace,
+    /// Where the frame's code is, as the file counts.
+    own: u64,
+}
+
+impl<'a> FrameScope<'a> {
+    fn new(frame: &'a Frame, memory: &'a ViewMemory<'a>) -> Option<Self> {
+        let debug = frame.debug()?;
+        let (unit, number) = frame.function?;
+        let own = frame.own_lookup()?;
+        let mut context = Context {
+            registers: &frame.registers,
+            machine: memory,
+            unit: Some(debug.unit(unit)),
+            frame_base: None,
+            frame_address: frame.registers.frame_address,
+            bias: frame.object.as_ref()?.bias,
         };
-        let type_place = attribute_of(debug, found.place, gimli::DW_AT_type);
+        context.frame_base = frame_base(debug, unit, own, &context);
+        Some(Self {
+            types: Types::new(debug),
+            context,
+            unit,
+            function: debug.functions(unit).get(number).place,
+            own,
+        })
+    }
+
+    /// The variables of the function that exist here, those of inner blocks last.
+    fn variables(&self) -> Vec<Found> {
+        variables_in(self.types.debug, self.function, self.own).unwrap_or_default()
+    }
+
+    /// The innermost variable of the function with this name.
+    pub(super) fn variable_named(&self, name: &str) -> Option<EntryPlace> {
+        let variables = self.variables().into_iter().rev();
+        let mut places = variables.map(|found| found.place);
+        places.find(|place| self.name(*place).as_deref() == Some(name))
+    }
+
+    pub(super) fn name(&self, variable: EntryPlace) -> Option<String> {
+        let (unit, value) = attribute_of(self.types.debug, variable, gimli::DW_AT_name)?;
+        self.types.debug.text(unit, Some(value))
+    }
+
+    /// Type of a variable, and where it is.
+    pub(super) fn located(&self, variable: EntryPlace) -> (Option<EntryPlace>, Place) {
+        let debug = self.types.debug;
+        let type_place = attribute_of(debug, variable, gimli::DW_AT_type);
         let type_place = type_place.and_then(|(unit, value)| debug.referred(unit, Some(value)));
         let byte_len = type_place
-            .and_then(|place| types.byte_len(place))
+            .and_then(|place| self.types.byte_len(place))
             .unwrap_or(0);
-        let place = location(debug, found.place, own, byte_len, &context);
-        let mut reader = ValueReader::new(&types, memory, names);
-        variables.push(reader.show(&Show {
-            name,
-            type_place,
-            place,
-            is_argument: found.is_argument,
-            depth: 0,
-        }));
+        let place = location(debug, variable, self.own, byte_len, &self.context);
+        (type_place, place)
     }
-    // Arguments first, as they are declared.
-    variables.sort_by_key(|variable| !variable.is_argument);
-    Some(variables)
 }
 
 /// From what a function's variables on the stack are counted.

@@ -155,7 +155,13 @@ impl<'a> ValueReader<'a> {
         }
     }
 
-    fn number(&self, place: &Place, offset: u64, byte_len: u64) -> Result<u64, &'static str> {
+    /// A number of at most 8 bytes, without its sign.
+    pub(super) fn number(
+        &self,
+        place: &Place,
+        offset: u64,
+        byte_len: u64,
+    ) -> Result<u64, &'static str> {
         let bytes = self.bytes(place, offset, byte_len.min(8))?;
         let mut whole = [0; 8];
         whole[..bytes.len()].copy_from_slice(&bytes);
@@ -244,7 +250,8 @@ impl<'a> ValueReader<'a> {
         (parts, members.len() <= PARTS_MAX)
     }
 
-    fn member_place(&self, member: &Member, place: &Place) -> Place {
+    /// Where a member of what lies at `place` is.
+    pub(super) fn member_place(&self, member: &Member, place: &Place) -> Place {
         let Some((first, count)) = member.bits else {
             return within(place, member.offset);
         };
@@ -540,8 +547,8 @@ impl<'a> ValueReader<'a> {
     }
 }
 
-/// The place of a part.
-fn within(place: &Place, offset: u64) -> Place {
+/// What lies `offset` bytes behind the beginning of a place.
+pub(super) fn within(place: &Place, offset: u64) -> Place {
     match place {
         Place::Memory(address) => Place::Memory(address.wrapping_add(offset)),
         Place::Bytes(bytes) => {

@@ -104,6 +104,41 @@ fn a_function_is_shown_with_its_callers_lines_and_variables() {
         .unwrap();
     let page = &slots.parts[0];
     assert_eq!((&*page.name, &*page.type_name), ("*", "struct page"));
+    // Expressions name the same, and what lies behind.
+    let mut value = |frame, text: &str| session.evaluate(&view, frame, text);
+    let count = value(1, "cache.slot_count").unwrap();
+    assert_eq!((&*count.value, &*count.type_name), ("2048", "size_t"));
+    assert_eq!(
+        value(0, "cache->slot_count").unwrap().address,
+        count.address
+    );
+    let first = value(0, "cache->slots[0].name").unwrap();
+    let second = value(0, "cache->slots[1].name[2]").unwrap();
+    assert_eq!((first.byte_len, second.byte_len), (48, 1));
+    assert_eq!(
+        second.address.unwrap() - first.address.unwrap(),
+        page.byte_len + 2
+    );
+    assert_eq!(value(0, "*cache->slots").unwrap().type_name, "struct page");
+    assert_eq!(value(1, "to[ number ]").unwrap().value, "97 'a'");
+    assert_eq!(value(1, "(*(cache.slots)).visits").unwrap().value, "0");
+    for (text, why) in [
+        ("nothing", "there is no variable `nothing` here"),
+        ("cache->colour", "there is no member `colour`"),
+        ("from[", "the name of a variable is missing"),
+        ("from[1", "a `]` is missing"),
+        ("from 1", "`1` does not belong there"),
+        (
+            "cache.slot_count[1]",
+            "only arrays and pointers have elements",
+        ),
+        ("from[cache]", "an index is a number"),
+        ("7", "`7` is no variable"),
+        ("", "the name of a variable is missing"),
+    ] {
+        assert_eq!(value(0, text).unwrap_err(), why, "{text}");
+    }
+    assert_eq!(value(1, "to[48]").unwrap_err(), "the array has 48 elements");
     // A line of it is where its debug information says.
     let line = line_with(&source, "child->visits++;");
     let view = run_to(&mut session, &format!("uaf.c:{line}"));

@@ -5,13 +5,22 @@ use crate::action::Action;
 use crate::format;
 use crate::model::PanelModel;
 use egui::text::{LayoutJob, TextFormat};
-use egui::{CollapsingHeader, Response, ScrollArea, TextStyle, Ui};
+use egui::{Button, CollapsingHeader, Response, ScrollArea, TextStyle, Ui};
 use reprise_worker::protocol::{Look, StopKind, Variable, View};
 
 /// Parts within parts are shown so deep; what a hostile program says goes on for ever.
 const DEPTH_MAX: usize = 32;
 /// So many parts of one thing are shown.
 const PARTS_MAX: usize = 1000;
+/// So many expressions are shown, each of which the engine looks up anew at each position.
+const EXPRESSIONS_MAX: usize = 32;
+/// Names what the panel remembers.
+const LOCAL: &str = "variables";
+/// Width of the field, in characters.
+const FIELD_CHARS: f32 = 34.0;
+/// What an expression can be, for hover texts.
+pub(super) const EXPRESSION_HINT: &str =
+    "A variable of the selected call or a global one, with [index], .member, -> and * where wanted";
 
 pub(super) fn show(ui: &mut Ui, model: &mut PanelModel<'_>) {
     let whose = format!("{}, frame {}", parts::whose(model), model.frame);
@@ -19,9 +28,89 @@ pub(super) fn show(ui: &mut Ui, model: &mut PanelModel<'_>) {
         thread: model.thread,
         frame: model.frame,
     };
-    let seen = model.looks.get(&look);
-    parts::head(ui, &whose, seen.is_none_or(|seen| seen.is_stale));
-    let Some(seen) = seen else {
+    let is_stale = (model.looks.get(&look)).is_none_or(|seen| seen.is_stale);
+    parts::head(ui, &whose, is_stale);
+    show_field(ui, model);
+    ScrollArea::both()
+        .auto_shrink([false, false])
+        .show(ui, |ui| {
+            show_expressions(ui, model);
+            show_variables(ui, model, &look);
+        });
+}
+
+/// Where another expression is added.
+fn show_field(ui: &mut Ui, model: &mut PanelModel<'_>) {
+    let mut text: String = parts::remembered(ui, LOCAL);
+    ui.horizontal_wrapped(|ui| {
+        let width = FIELD_CHARS * parts::char_width(ui);
+        let hint = "expression: next->name, table[3]";
+        let field = parts::field(ui, &mut text, "expression to show", hint, width);
+        field.response.on_hover_text(EXPRESSION_HINT);
+        let expression = text.trim().to_owned();
+        let is_asked = ui
+            .add_enabled(!expression.is_empty(), Button::new("Show"))
+            .accessible_name("show the expression")
+            .clicked();
+        if (field.is_entered || is_asked) && !expression.is_empty() {
+            if !model.shown.expressions.contains(&expression)
+                && model.shown.expressions.len() < EXPRESSIONS_MAX
+            {
+                model.shown.expressions.push(expression);
+            }
+            text.clear();
+        }
+    });
+    parts::remember(ui, LOCAL, text);
+}
+
+fn show_expressions(ui: &mut Ui, model: &mut PanelModel<'_>) {
+    let mut removed = None;
+    for (index, text) in model.shown.expressions.iter().enumerate() {
+        let look = Look::Expression {
+            thread: model.thread,
+            frame: model.frame,
+            text: text.clone(),
+        };
+        let seen = model.looks.get(&look);
+        let is_stale = seen.is_none_or(|seen| seen.is_stale);
+        ui.horizontal_top(|ui| {
+            let remove = ui.small_button("×").on_hover_text("Show it no more");
+            if remove
+                .accessible_name(format!("show {text} no more"))
+                .clicked()
+            {
+                removed = Some(index);
+            }
+            ui.vertical(|ui| {
+                parts::dimmed(ui, is_stale, |ui| {
+                    match seen.map(|seen| (seen, seen.view)) {
+                        Some((seen, View::Expression(Ok(variable)))) => {
+                            let before = match seen.before {
+                                Some(View::Expression(Ok(before))) => std::slice::from_ref(before),
+                                _ => &[],
+                            };
+                            let mut tree = Tree::new(model.actions);
+                            tree.show(ui, (false, usize::MAX - index), variable, before);
+                        }
+                        Some((_, View::Expression(Err(why)))) => {
+                            ui.label(format!("{text}: {why}"));
+                        }
+                        _ => {
+                            ui.label(text);
+                        }
+                    }
+                });
+            });
+        });
+    }
+    if let Some(index) = removed {
+        model.shown.expressions.remove(index);
+    }
+}
+
+fn show_variables(ui: &mut Ui, model: &mut PanelModel<'_>, look: &Look) {
+    let Some(seen) = model.looks.get(look) else {
         return;
     };
     let View::Variables(variables) = seen.view else {
@@ -37,33 +126,25 @@ pub(super) fn show(ui: &mut Ui, model: &mut PanelModel<'_>) {
         Some(View::Variables(before)) => before.as_slice(),
         _ => &[],
     };
-    let mut tree = Tree {
-        actions: model.actions,
-        path: String::new(),
-        depth: 0,
-    };
-    ScrollArea::both()
-        .auto_shrink([false, false])
-        .show(ui, |ui| {
-            parts::dimmed(ui, seen.is_stale, |ui| {
-                for is_argument in [true, false] {
-                    let group = variables
-                        .iter()
-                        .filter(|variable| variable.is_argument == is_argument);
-                    if group.clone().next().is_none() {
-                        continue;
-                    }
-                    ui.label(if is_argument {
-                        "Arguments"
-                    } else {
-                        "Variables"
-                    });
-                    for (index, variable) in group.enumerate() {
-                        tree.show(ui, (is_argument, index), variable, before);
-                    }
-                }
+    let mut tree = Tree::new(model.actions);
+    parts::dimmed(ui, seen.is_stale, |ui| {
+        for is_argument in [true, false] {
+            let group = variables
+                .iter()
+                .filter(|variable| variable.is_argument == is_argument);
+            if group.clone().next().is_none() {
+                continue;
+            }
+            ui.label(if is_argument {
+                "Arguments"
+            } else {
+                "Variables"
             });
-        });
+            for (index, variable) in group.enumerate() {
+                tree.show(ui, (is_argument, index), variable, before);
+            }
+        }
+    });
 }
 
 /// Draws variables with what they are made of.
@@ -74,7 +155,15 @@ struct Tree<'a> {
     depth: usize,
 }
 
-impl Tree<'_> {
+impl<'a> Tree<'a> {
+    fn new(actions: &'a mut Vec<Action>) -> Self {
+        Self {
+            actions,
+            path: String::new(),
+            depth: 0,
+        }
+    }
+
     fn show(&mut self, ui: &mut Ui, salt: (bool, usize), variable: &Variable, before: &[Variable]) {
         let old = before.iter().find(|old| is_same(old, variable));
         let old_value = old

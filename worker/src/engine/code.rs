@@ -153,6 +153,17 @@ pub(crate) fn variables(
     Ok(variables.into_iter().map(variable).collect())
 }
 
+/// What an expression names in a call.
+pub(crate) fn expression(
+    session: &mut DebugSession,
+    thread: Thread,
+    frame: u32,
+    text: &str,
+) -> Result<Result<Variable, String>, Refusal> {
+    let view = thread_view(session, thread)?;
+    Ok(session.evaluate(&view, frame as usize, text).map(variable))
+}
+
 fn variable(known: SourceVariable) -> Variable {
     Variable {
         name: known.name,

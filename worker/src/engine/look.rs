@@ -78,6 +78,11 @@ pub(crate) fn look(session: &mut DebugSession, look: &Look) -> Result<View, Refu
         Look::Variables { thread, frame } => {
             View::Variables(code::variables(session, *thread, *frame)?)
         }
+        Look::Expression {
+            thread,
+            frame,
+            text,
+        } => View::Expression(code::expression(session, *thread, *frame, text)?),
         Look::Source { thread, path } => View::Source(code::source(session, *thread, path)?),
         Look::Hash => View::Hash(session.timeline_mut().state_hash().to_string()),
     })

@@ -2,6 +2,7 @@
 
 use crate::action::Action;
 use crate::model::PanelModel;
+use crate::panels::variables::EXPRESSION_HINT;
 use crate::panels::{address, parts};
 use egui::{Button, Ui};
 use reprise_worker::protocol::{Look, Register, StopKind, View};
@@ -20,6 +21,8 @@ struct Local {
     reads: bool,
     writes: bool,
     call: String,
+    /// An expression whose address is asked for.
+    wanted: Option<String>,
     error: Option<String>,
 }
 
@@ -32,6 +35,7 @@ impl Default for Local {
             reads: false,
             writes: true,
             call: String::new(),
+            wanted: None,
             error: None,
         }
     }
@@ -96,13 +100,15 @@ fn show_watchpoint(ui: &mut Ui, local: &mut Local, model: &mut PanelModel<'_>) {
         },
         None => &[],
     };
-    let actions = &mut *model.actions;
     ui.horizontal_wrapped(|ui| {
         ui.label("Watchpoint");
         let width = FIELD_CHARS * parts::char_width(ui);
         let name = "address of the watchpoint";
-        let address = parts::field(ui, &mut local.address, name, "address", width);
-        address.response.on_hover_text(address::HINT);
+        let hint = "variable, or address";
+        let address = parts::field(ui, &mut local.address, name, hint, width);
+        address
+            .response
+            .on_hover_text(format!("{EXPRESSION_HINT}. Or: {}", address::HINT));
         let width = 6.0 * parts::char_width(ui);
         let name = "length of the watchpoint";
         let byte_len = parts::field(ui, &mut local.byte_len, name, "bytes", width);
@@ -116,20 +122,79 @@ fn show_watchpoint(ui: &mut Ui, local: &mut Local, model: &mut PanelModel<'_>) {
             .accessible_name("add the watchpoint")
             .clicked();
         if address.is_entered || byte_len.is_entered || is_asked {
+            local.error = None;
             match watchpoint(local, registers) {
                 Ok(kind) => {
-                    actions.push(Action::AddStop(kind));
+                    model.actions.push(Action::AddStop(kind));
                     local.address.clear();
-                    local.error = None;
                 }
-                Err(error) => local.error = Some(error),
+                Err(Unclear::IsExpression) => local.wanted = Some(local.address.trim().to_owned()),
+                Err(Unclear::Wrong(error)) => local.error = Some(error),
             }
         }
     });
+    take_expression(local, model);
 }
 
-fn watchpoint(local: &Local, registers: &[Register]) -> Result<StopKind, String> {
-    let address = address::address_from_text(&local.address, registers)?;
+/// Adds the watchpoint of a variable once the engine has told where it is.
+fn take_expression(local: &mut Local, model: &mut PanelModel<'_>) {
+    let Some(text) = &local.wanted else {
+        return;
+    };
+    let look = Look::Expression {
+        thread: model.thread,
+        frame: model.frame,
+        text: text.clone(),
+    };
+    let Some(seen) = model.looks.get(&look).filter(|seen| !seen.is_stale) else {
+        return;
+    };
+    let told = match seen.view {
+        View::Expression(told) => told.as_ref(),
+        _ => return,
+    };
+    match told.map(|variable| (variable.address, variable.byte_len)) {
+        Ok((Some(address), byte_len)) if byte_len > 0 => {
+            let kind = StopKind::Watchpoint {
+                address,
+                byte_len,
+                reads: local.reads,
+                writes: local.writes,
+            };
+            model.actions.push(Action::AddStop(kind));
+            local.address.clear();
+        }
+        Ok(_) => local.error = Some(format!("{text} is not in memory: it cannot be watched.")),
+        Err(why) => local.error = Some(format!("{text}: {why}.")),
+    }
+    local.wanted = None;
+}
+
+/// Why there is no watchpoint yet.
+#[derive(PartialEq, Debug)]
+enum Unclear {
+    /// The address is none by itself: the engine knows whether it names a variable.
+    IsExpression,
+    /// A sentence for the person.
+    Wrong(String),
+}
+
+fn watchpoint(local: &Local, registers: &[Register]) -> Result<StopKind, Unclear> {
+    let wrong = |text: &str| Unclear::Wrong(text.to_owned());
+    if local.address.trim().is_empty() {
+        return Err(wrong("Name a variable, or type an address."));
+    }
+    if !local.reads && !local.writes {
+        return Err(wrong("Choose reads, writes, or both."));
+    }
+    // `face` is a number too, but more likely a variable's name.
+    let text = local.address.trim();
+    let is_register = registers.iter().any(|register| register.name == text) || text == "fp";
+    if !is_register && !text.contains(|char: char| char.is_ascii_digit()) {
+        return Err(Unclear::IsExpression);
+    }
+    let address = address::address_from_text(text, registers);
+    let address = address.map_err(|_| Unclear::IsExpression)?;
     let byte_len = local.byte_len.trim();
     let byte_len = match byte_len.strip_prefix("0x") {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
@@ -137,10 +202,7 @@ fn watchpoint(local: &Local, registers: &[Register]) -> Result<StopKind, String>
     };
     let byte_len = byte_len
         .filter(|byte_len| *byte_len > 0 && address.checked_add(*byte_len - 1).is_some())
-        .ok_or("The length is a number of bytes, at least 1.")?;
-    if !local.reads && !local.writes {
-        return Err("Choose reads, writes, or both.".to_owned());
-    }
+        .ok_or_else(|| wrong("The length is a number of bytes, at least 1."))?;
     Ok(StopKind::Watchpoint {
         address,
         byte_len,
