@@ -85,7 +85,9 @@ pub(crate) fn finish(command: &mut Command) -> Finished {
         status,
         stdout,
         stderr,
-    } = command.output().expect("the command starts");
+    } = command
+        .output()
+        .unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
     Finished {
         status: status.code().expect("the command ends by itself"),
         stdout: String::from_utf8_lossy(&stdout).into_owned(),
