@@ -5,7 +5,7 @@ import { after, before, test } from 'node:test';
 import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { launch, open } from './support/browser.mjs';
+import { launch, using as usingIn } from './support/browser.mjs';
 import { SITE_FOLDER, demo, plainServer, replayed, serve } from './support/server.mjs';
 
 /// What the app's buttons are called.
@@ -30,19 +30,7 @@ after(async () => {
 });
 
 /// Opens the page, lets `action` use it, and checks that the page had nothing to complain about.
-async function using(url, action, { complaints = [] } = {}) {
-  const app = await open(browser, url);
-  try {
-    await action(app);
-    const unexpected = app.complaints.filter((text) => !complaints.some((known) => known.test(text)));
-    assert.deepEqual(unexpected, []);
-  } catch (error) {
-    await app.shot(`failed-${Date.now()}`);
-    throw error;
-  } finally {
-    await app.close();
-  }
-}
+const using = (url, action, options) => usingIn(browser, url, action, options);
 
 async function whole(app) {
   return app.until('a recording that has been gone through', (state) => state.verified_hash);

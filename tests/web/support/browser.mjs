@@ -1,5 +1,6 @@
 // A browser without a window, and the page in it as a person uses it.
 
+import assert from 'node:assert/strict';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
@@ -36,6 +37,21 @@ export async function open(browser, url, options = {}) {
   const app = new App(page);
   await page.goto(url);
   return app;
+}
+
+/// Opens the page in a fresh profile, lets `action` use it, and checks that the page had nothing to complain about.
+export async function using(browser, url, action, { complaints = [] } = {}) {
+  const app = await open(browser, url);
+  try {
+    await action(app);
+    const unexpected = app.complaints.filter((text) => !complaints.some((known) => known.test(text)));
+    assert.deepEqual(unexpected, []);
+  } catch (error) {
+    await app.shot(`failed-${Date.now()}`);
+    throw error;
+  } finally {
+    await app.close();
+  }
 }
 
 /// The page, by what the app tells of itself and what a person sees.
@@ -96,6 +112,31 @@ export class App {
     const isIt = (node) => node.label === label && node.bounds;
     const { bounds } = await this.node(`something called “${label}”`, isIt);
     await this.page.mouse.click((bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2);
+  }
+
+  /// Clicks the first node whose label fits, with a mouse button, and returns its label.
+  async clickFitting(pattern, button = 'left') {
+    const isIt = (node) => pattern.test(node.label ?? '') && node.bounds;
+    const { bounds, label } = await this.node(`something that fits ${pattern}`, isIt);
+    await this.page.mouse.click((bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2, { button });
+    return label;
+  }
+
+  /// Fills in the field with a label, and presses Enter.
+  async enter(label, text) {
+    await this.click(label);
+    await this.page.keyboard.type(text);
+    await this.page.keyboard.press('Enter');
+  }
+
+  /// Where a position is drawn on the timeline.
+  timelinePoint(icount) {
+    return this.page.evaluate((icount) => JSON.parse(globalThis.repriseApp.test_timeline_point(icount)), icount);
+  }
+
+  /// Waits until nothing is under way, and returns what the app tells then.
+  atRest() {
+    return this.until('a rest', (state) => !state.is_busy);
   }
 
   /// Clicks a character of the terminal.
