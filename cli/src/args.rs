@@ -180,6 +180,13 @@ Examples:
 A small trace is in the link itself, and no server ever sees it. A larger one is to be put on a web server first. \
 Whoever has the link can see all that was recorded: what was typed, files that were added, the guest's whole memory.")]
     Share(ShareArgs),
+    /// Write the recording inside a link to a file.
+    #[command(after_help = "\
+Examples:
+  reprise save 'https://example.org/reprise/#t=iVABgA...' -o bug.rpt
+
+Quote the link: a shell would take the & in it for something else.")]
+    Save(SaveArgs),
     /// Run a bare-metal RISC-V ELF that reports through HTIF `tohost`.
     #[command(after_help = "\
 Examples:
@@ -488,6 +495,19 @@ pub(crate) struct ShareArgs {
     /// Where the trace can be fetched: the link names that, and holds no trace.
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct SaveArgs {
+    /// The link.
+    #[arg(value_name = "LINK")]
+    pub(crate) link: String,
+    /// The trace to write. Default: recording.rpt, or the next name that is free.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Overwrite the file that -o names if it is there.
+    #[arg(long, requires = "output")]
+    pub(crate) force: bool,
 }
 
 #[derive(Args, Debug)]

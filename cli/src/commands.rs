@@ -8,6 +8,7 @@ pub(crate) mod info;
 pub(crate) mod record;
 pub(crate) mod replay;
 pub(crate) mod run;
+pub(crate) mod save;
 pub(crate) mod serve;
 pub(crate) mod share;
 pub(crate) mod travel_bench;

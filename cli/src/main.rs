@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         Command::Gdb(args) => commands::gdb::gdb(&args),
         Command::Serve(args) => commands::serve::serve(&args),
         Command::Share(args) => commands::share::share(&args),
+        Command::Save(args) => commands::save::save(&args),
         Command::Bare(args) => commands::bare::bare(&args),
     };
     match result {

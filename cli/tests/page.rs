@@ -29,7 +29,11 @@ fn a_link_holds_the_trace() {
     let rest = link.strip_prefix("https://example.org/r/#t=").expect(link);
     let (text, rest) = rest.split_once('&').expect(link);
     assert!(rest.starts_with("at=5&v="), "{link}");
-    place.write("again", URL_SAFE_NO_PAD.decode(text).expect(text));
+    assert!(URL_SAFE_NO_PAD.decode(text).is_ok(), "{text}");
+    place.run(&["save", link, "-o", "again"]).expect_status(0);
+    place
+        .run(&["save", link, "-o", "again"])
+        .expect_refusal("--force");
     let replay = |trace| {
         place
             .run(&["replay", trace, "--images", "guest"])

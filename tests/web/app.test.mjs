@@ -2,14 +2,14 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { launch, using as usingIn } from './support/browser.mjs';
-import { SITE_FOLDER, demo, plainServer, replayed, serve } from './support/server.mjs';
+import { using as useApp } from './support/app.mjs';
+import { launch, open } from './support/browser.mjs';
+import { SITE_FOLDER, demo, plainServer, replayed, reprise, saveShared, serve } from './support/server.mjs';
 
 /// What the app's buttons are called.
-const BOOT = 'Boot Linux';
 const PAUSE = 'Pause';
 const SHARE = 'Share';
 const STEP_BACK = 'Step back';
@@ -29,22 +29,16 @@ after(async () => {
   await rm(folder, { recursive: true });
 });
 
-/// Opens the page, lets `action` use it, and checks that the page had nothing to complain about.
-const using = (url, action, options) => usingIn(browser, url, action, options);
-
-async function whole(app) {
-  return app.until('a recording that has been gone through', (state) => state.verified_hash);
+/// Opens the page and lets `action` use it.
+async function using(url, action, options) {
+  await useApp(await open(browser, url), action, options);
 }
 
 test('boot, type, pause, go back, share, open the link elsewhere', async () => {
   let link;
   let hash;
   await using(server.url, async (app) => {
-    await app.node('the start page', (node) => node.label === BOOT && node.bounds);
-    await app.shot('start');
-    await app.click(BOOT);
-    await app.until('a prompt', (state) => /# $/.test(state.screen.trimEnd() + ' '));
-    await app.shot('booted');
+    await app.boot();
     await app.page.keyboard.type('echo $((6 * 7)) times\n');
     await app.until('the answer', (state) => /^42 times\s*$/m.test(state.screen));
     await app.click(PAUSE);
@@ -64,14 +58,13 @@ test('boot, type, pause, go back, share, open the link elsewhere', async () => {
     await app.click(SHARE);
     link = (await app.until('a link', (state) => state.link?.includes('#t='))).link;
     await app.shot('share');
-    hash = (await whole(app)).verified_hash;
+    hash = (await app.whole()).verified_hash;
   });
-  const bytes = Buffer.from(new URLSearchParams(new URL(link).hash.slice(1)).get('t'), 'base64url');
   const trace = path.join(folder, 'shared.rpt');
-  await writeFile(trace, bytes);
+  await saveShared(link, trace);
   assert.equal(hash, (await replayed(trace)).hash);
   await using(link, async (app) => {
-    assert.equal((await whole(app)).verified_hash, hash);
+    assert.equal((await app.whole()).verified_hash, hash);
     assert.match((await app.state()).whole_screen, /42 times/);
     await app.shot('opened-link');
   });
@@ -82,7 +75,7 @@ for (const name of ['race', 'uaf', 'parser']) {
     const file = await demo(name);
     const native = await replayed(path.join(SITE_FOLDER, file));
     await using(`${server.url}#trace=${file}`, async (app) => {
-      const state = await whole(app);
+      const state = await app.whole();
       assert.equal(state.verified_hash, native.hash);
       assert.equal(state.end, native.icount);
       await app.shot(`demo-${name}`);
@@ -137,10 +130,22 @@ test('a file that is no trace, and a damaged trace', async () => {
   }
 });
 
+test('a machine that is too large for a page', async () => {
+  const large = path.join(folder, 'large.rpt');
+  const recorded = await reprise('record', '--quiet', '--ram', '2048', '-o', large, '--', '/bin/true');
+  assert.equal(recorded.status, 0, recorded.stderr);
+  const other = await plainServer({ answers: { 'traces/large.rpt': { bytes: await readFile(large) } } });
+  try {
+    await fails(`${other.url}#trace=traces/large.rpt`, /2048 MiB of RAM/);
+  } finally {
+    await other.stop();
+  }
+});
+
 test('below a folder, from a server without ranges', async () => {
   const other = await plainServer({ prefix: '/some/where/' });
   try {
-    await using(`${other.url}#trace=${await demo('uaf')}`, whole);
+    await using(`${other.url}#trace=${await demo('uaf')}`, (app) => app.whole());
   } finally {
     await other.stop();
   }
@@ -166,7 +171,7 @@ test('an image that is missing, and one that is another', async () => {
             delete answers[name];
           }
           await app.page.reload();
-          await whole(app);
+          await app.whole();
         },
         { complaints: [/Failed to load resource/] },
       );

@@ -5,7 +5,8 @@ import { after, before, test } from 'node:test';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { launch, using } from './support/browser.mjs';
+import { using } from './support/app.mjs';
+import { launch, open } from './support/browser.mjs';
 import { demo, serve } from './support/server.mjs';
 
 let browser;
@@ -21,7 +22,7 @@ after(async () => {
 
 /// Opens a demo's recording, and waits until it has been gone through.
 async function debugging(name, action) {
-  await using(browser, `${server.url}#trace=${await demo(name)}`, async (app) => {
+  await using(await open(browser, `${server.url}#trace=${await demo(name)}`), async (app) => {
     await app.until('a recording that has been gone through', (state) => state.verified_hash && !state.is_busy);
     await action(app);
     await app.shot(`cause-${name}`);

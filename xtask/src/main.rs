@@ -9,7 +9,7 @@
 //! | [`guest`] | the default guest: kernel, initrd, manifest, from the recipe in `guest/` |
 //! | [`cache`] | the user's cache folder, locks, temporary folders |
 //! | [`ci`], [`soak`] | what must be green, and what takes too long for that |
-//! | [`site`], [`web_test`] | the page as a folder to serve; a browser that tries it |
+//! | [`site`], [`web_test`] | the page as a folder to serve; browsers that try it |
 //! | [`demo`], [`mod@bench`] | the main job from end to end; how fast it is |
 //! | [`tools`] | cargo, and tools that are built once into the cache |
 //! | [`process`], [`progress`] | commands with a log, and how far they are |
@@ -39,7 +39,7 @@ Commands:
   test     Run every test
   ci       Everything that must be green, with the seconds of each stage
   site     Build the page, as a folder that any web server can serve
-  web-test Try the page in a browser
+  web-test Try the page in browsers
   bench    How fast the machine is, natively and as wasm, and what recording costs
   soak     The tests and comparisons that take hours
   setup    Install what is missing: Debian packages (as root or with sudo) and Rust targets

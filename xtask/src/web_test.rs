@@ -1,4 +1,4 @@
-//! `cargo xtask web-test`: a browser opens the page and does what a person does.
+//! `cargo xtask web-test`: browsers open the page and do what a person does.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,12 +10,21 @@ use crate::{Failure, Result, checkout, files, process, setup, site};
 const USAGE: &str = "\
 Usage: cargo xtask web-test [FILTER]
 
-Installs Debian's Chromium and what drives it, builds the page into target/site, serves it, and runs the tests of tests/web in a
-browser without a window. Pictures of what it saw go to target/web-test. A FILTER runs only the tests whose name contains it.
+Installs Debian's Chromium and Firefox and what drives them, builds the page into target/site, serves it, and runs the tests of
+tests/web in browsers that nobody sees. Pictures of what they saw go to target/web-test. A FILTER runs only the tests whose name
+contains it.
 ";
 
-/// The browser, and one font for what the page shows before the app does.
-const BROWSER_PACKAGES: &[&str] = &["chromium", "fonts-dejavu-core"];
+/// The browsers, one font for what the page shows before the app does, and what Firefox needs for WebGL without a graphics card: a
+/// screen in memory and Mesa's renderer.
+const BROWSER_PACKAGES: &[&str] = &[
+    "chromium",
+    "firefox-esr",
+    "fonts-dejavu-core",
+    "libgl1",
+    "libgl1-mesa-dri",
+    "xvfb",
+];
 
 /// `cargo xtask web-test`.
 pub(crate) fn command(arguments: &[String]) -> Result<()> {
@@ -61,7 +70,7 @@ pub(crate) fn test(filter: Option<&str>) -> Result<()> {
         .env("REPRISE_PICTURES", &pictures))
 }
 
-/// Installs the browser and node.
+/// Installs the browsers and node.
 pub(crate) fn set_up() -> Result<()> {
     let mut packages = BROWSER_PACKAGES.to_vec();
     for (program, package) in [("node", "nodejs"), ("npm", "npm")] {

@@ -29,6 +29,14 @@ export async function replayed(trace) {
   return { icount: Number(icount), hash };
 }
 
+/// Writes the trace that a link carries to a file.
+export async function saveShared(link, file) {
+  const { status, stderr } = await reprise('save', link, '-o', file);
+  if (status !== 0) {
+    throw new Error(`the link cannot be saved: ${stderr}`);
+  }
+}
+
 /// The folder of the newest build, relative to the site.
 export async function build() {
   const site = JSON.parse(await readFile(path.join(SITE_FOLDER, 'site.json'), 'utf8'));
