@@ -128,13 +128,17 @@ async function readDemos() {
 /// Keys of the app and of shells that browsers would use for themselves: F5 would lose a recording. Copying, pasting, zooming and
 /// whatever a browser does not give away stay as they are.
 const FUNCTION_KEYS = new Set(['F5', 'F7', 'F8', 'F9', 'F10', 'F11']);
-const SHELL_KEYS = new Set('adefklopru');
+const SHELL_KEYS = new Set('abdefghijklmopru');
+/// With Alt, the app goes back and forth, and a shell by words.
+const ALT_KEYS = new Set(['ArrowLeft', 'ArrowRight', 'b', 'd', 'f']);
 
 function keepKeys(event) {
-  const isPlainControl = event.ctrlKey && !event.altKey && !event.metaKey && !event.shiftKey;
+  const isPlain = !event.metaKey && !event.shiftKey;
+  const isPlainControl = isPlain && event.ctrlKey && !event.altKey;
+  const isPlainAlt = isPlain && event.altKey && !event.ctrlKey;
   const isForApp =
     FUNCTION_KEYS.has(event.key) ||
-    (event.altKey && ['ArrowLeft', 'ArrowRight'].includes(event.key)) ||
+    (isPlainAlt && ALT_KEYS.has(event.key)) ||
     (isPlainControl && SHELL_KEYS.has(event.key));
   if (isForApp) {
     event.preventDefault();

@@ -53,3 +53,16 @@ test('Firefox replays a demo to the recorded hash', LIMIT, async () => {
     await app.shot('firefox-demo');
   });
 });
+
+test('Firefox leaves the keys of a shell to the page', LIMIT, async () => {
+  await using(await open(firefox, server.url), async (app) => {
+    await app.node('the start page', (node) => node.label === 'Boot Linux');
+    // It has sidebars, page information, downloads, sound, menus and its address on these.
+    const left = await app.page.evaluate(() => {
+      const isLeft = (key, modifier) =>
+        document.body.dispatchEvent(new KeyboardEvent('keydown', { key, [modifier]: true, bubbles: true, cancelable: true }));
+      return [...[...'bghijm'].filter((key) => isLeft(key, 'ctrlKey')), ...[...'bdf'].filter((key) => isLeft(key, 'altKey'))];
+    });
+    assert.deepEqual(left, []);
+  });
+});
