@@ -11,15 +11,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::tools::{build_reprise, build_wasm, run};
-use crate::{Failure, Result, cache, checkout, ci, files, guest, process};
+use crate::{Failure, Result, cache, checkout, ci, files, guest, process, web_test};
 
 const USAGE: &str = "\
-Usage: cargo xtask bench [--quick]
+Usage: cargo xtask bench [--quick | --web]
 
 Prints million guest instructions per CPU second for the benchmark programs of the guest: natively, while recording, and
 replayed as wasm in node; the CPU seconds from power-on to init; and, where qemu-system-riscv64 is installed, its CPU seconds for
 the same work. Then how fast time travel is, in a recording of some 3.7 G steps that is kept in the cache. --quick does a tenth of the
 work. On a loaded machine take ratios, not absolutes.
+
+--web measures the page in Chromium instead: what is sent, how long a boot, an echo, a scrub, a seek and a step take, and the
+memory of the tab. It is drawn without a graphics card there.
 ";
 
 /// A program of the guest with its argument, and what TinyEMU and QEMU's TCG made of its like on a machine of this
@@ -84,6 +87,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
                 return Ok(());
             }
             "--quick" => divisor = 10,
+            "--web" => return web_test::bench(),
             other => {
                 return Err(Failure::usage(format!(
                     "`bench` knows no `{other}`\n\n{USAGE}"

@@ -43,16 +43,8 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
 
 /// Builds the page and tries it.
 pub(crate) fn test(filter: Option<&str>) -> Result<()> {
-    set_up()?;
-    let site = target_folder().join("site");
-    site::build(&site)?;
-    let reprise = build_reprise()?;
     let tests = checkout().join("tests/web");
-    let modules = node_modules(&tests)?;
-    let pictures = target_folder().join("web-test");
-    files::remove_folder(&pictures)?;
-    files::make_folder(&pictures)?;
-    let mut command = Command::new("node");
+    let mut command = node(&tests)?;
     // One browser at a time: two would share two processors with the engines that they run.
     command.args(["--test", "--test-concurrency=1"]);
     if let Some(filter) = filter {
@@ -63,11 +55,33 @@ pub(crate) fn test(filter: Option<&str>) -> Result<()> {
             command.arg(file);
         }
     }
-    run(command
+    run(&mut command)
+}
+
+/// Builds the page and measures it; see `cargo xtask bench`.
+pub(crate) fn bench() -> Result<()> {
+    let tests = checkout().join("tests/web");
+    let mut command = node(&tests)?;
+    run(command.arg(tests.join("bench.mjs")))
+}
+
+/// Node, with everything built and told that the scripts in `tests` need.
+fn node(tests: &Path) -> Result<Command> {
+    set_up()?;
+    let site = target_folder().join("site");
+    site::build(&site)?;
+    let reprise = build_reprise()?;
+    let modules = node_modules(tests)?;
+    let pictures = target_folder().join("web-test");
+    files::remove_folder(&pictures)?;
+    files::make_folder(&pictures)?;
+    let mut command = Command::new("node");
+    command
         .env("REPRISE_BIN", reprise)
         .env("REPRISE_SITE_FOLDER", &site)
         .env("REPRISE_NODE_MODULES", modules)
-        .env("REPRISE_PICTURES", &pictures))
+        .env("REPRISE_PICTURES", &pictures);
+    Ok(command)
 }
 
 /// Installs the browsers and node.
