@@ -1,5 +1,7 @@
 //! The app with engines that say what a test wants, used by the pointer and keys as a person would.
 
+mod panels;
+
 use super::App;
 use crate::host::{File, Nowhere};
 use crate::link::Scripted;
