@@ -447,8 +447,73 @@ fn stops_are_added_searched_for_and_removed() {
     page.asked(|command| *command == Command::Seek(Target::Icount(300)));
     page.press("remove stop 2");
     assert_eq!(page.told_stops(), []);
-    page.types("address of the watchpoint", "nowhere");
-    page.reads("“nowhere” is no address and no register.");
+}
+
+/// What expressions name in this recording.
+fn expression(look: &Look) -> Option<View> {
+    let Look::Expression {
+        thread: Thread::Current,
+        frame: 0,
+        text,
+    } = look
+    else {
+        return None;
+    };
+    let variable = |value: &str, address| Variable {
+        name: text.clone(),
+        type_name: "int".to_owned(),
+        value: value.to_owned(),
+        is_argument: false,
+        address,
+        byte_len: 4,
+        parts: Vec::new(),
+    };
+    Some(View::Expression(match text.as_str() {
+        "table[3]" => Ok(variable("42", Some(0x4010))),
+        "face" => Ok(variable("7", None)),
+        _ => Err(format!("there is no variable `{text}` here")),
+    }))
+}
+
+#[test]
+fn watchpoints_are_addresses_or_variables() {
+    let mut page = Page::with_panel("Stops");
+    page.press("add the watchpoint");
+    page.reads("Name a variable, or type an address.");
+    page.types("address of the watchpoint", "0x3000");
+    assert_eq!(page.told_stops(), [written(1, 0x3000, 8)]);
+    page.types("address of the watchpoint", "table[3]");
+    page.sees(0, expression);
+    assert_eq!(
+        page.told_stops(),
+        [written(1, 0x3000, 8), written(2, 0x4010, 4)]
+    );
+    for (text, why) in [
+        ("nowhere", "nowhere: there is no variable `nowhere` here."),
+        ("face", "face is not in memory: it cannot be watched."),
+    ] {
+        page.types("address of the watchpoint", text);
+        page.sees(0, expression);
+        page.reads(why);
+    }
+}
+
+#[test]
+fn expressions_are_shown_watched_and_shown_no_more() {
+    let mut page = Page::with_panel("Variables");
+    page.types("expression to show", "table[3]");
+    page.sees(0, expression);
+    page.reads("variable table[3] = 42");
+    page.types("expression to show", "nowhere");
+    page.sees(0, expression);
+    page.reads("nowhere: there is no variable `nowhere` here");
+    page.press("show nowhere no more");
+    assert!(!page.can_read("nowhere"));
+    page.takes(
+        "variable table[3] = 42",
+        "Watch it: stop where it is written",
+    );
+    assert_eq!(page.told_stops(), [written(1, 0x4010, 4)]);
 }
 
 #[test]
