@@ -273,6 +273,7 @@ impl App {
                         Pane::Panel(kind) => {
                             let is_running = session.is_running();
                             let mut model = PanelModel {
+                                texts: &session.texts,
                                 recording: &session.recording,
                                 position: &session.position,
                                 is_running,

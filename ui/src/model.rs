@@ -6,6 +6,8 @@ use reprise_worker::protocol::{
     IndexPart, Position, Recording, StopPoint, Switch, SystemCall, Thread, ThreadName,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// All that a panel may see and do. Panels change nothing themselves but [`Shown`]; they push what they want done.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub struct PanelModel<'a> {
     pub thread: Thread,
     /// Which of its calls is selected, the innermost being 0.
     pub frame: u32,
+    /// Source texts that the person has given, by the last part of their paths.
+    pub texts: &'a BTreeMap<String, Arc<str>>,
     /// Answers of the engine.
     pub looks: &'a mut Looks,
     /// What panels show; part of a shared view.

@@ -4,6 +4,8 @@ use crate::looks::Looks;
 use crate::model::{Index, Mark, Shown, Stop};
 use crate::terminal::History;
 use reprise_worker::protocol::{InputKind, Position, Recording, Target, Thread};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Places to go back to that are kept.
 const VISITED_MAX: usize = 100;
@@ -86,6 +88,8 @@ pub(crate) struct Session {
     /// The call that a link selects, once the position is there.
     pub(crate) frame_wanted: Option<u32>,
     pub(crate) shown: Shown,
+    /// Source texts that the person has given, by the last part of their paths.
+    pub(crate) texts: BTreeMap<String, Arc<str>>,
     pub(crate) looks: Looks,
     pub(crate) back: Vec<u64>,
     pub(crate) forth: Vec<u64>,
@@ -123,6 +127,7 @@ impl Session {
             verified: None,
             stops: Vec::new(),
             last_stop: 0,
+            texts: BTreeMap::new(),
             new_stop: None,
             marks: Vec::new(),
             thread: Thread::Current,

@@ -7,6 +7,16 @@ use crate::share::{self, Destination, Place, View};
 use egui::Ui;
 use reprise_worker::protocol::{Boot, Command, TraceSource};
 
+/// Source texts that are kept, and bytes of one.
+const TEXTS_MAX: usize = 64;
+const TEXT_BYTES_MAX: usize = 4 << 20;
+
+/// The text of a file that is one, and no recording.
+fn source_text(bytes: &[u8]) -> Option<&str> {
+    let is_text = bytes.len() <= TEXT_BYTES_MAX && !bytes.contains(&0);
+    is_text.then(|| std::str::from_utf8(bytes).ok()).flatten()
+}
+
 impl App {
     /// Files that were dropped or chosen, and links.
     pub(super) fn take_outside(&mut self, ui: &Ui) {
@@ -16,13 +26,30 @@ impl App {
         }
         if let Some(file) = self.host.take_file() {
             match file.bytes {
-                Ok(bytes) => self.open_bytes(bytes),
+                Ok(bytes) => match source_text(&bytes) {
+                    Some(text) if self.take_text(&file.name, text) => {}
+                    _ => self.open_bytes(bytes),
+                },
                 Err(why) => self.failure = Some(format!("{} cannot be read: {why}", file.name)),
             }
         }
         if let Some(fragment) = self.host.take_fragment() {
             self.open_fragment(&fragment);
         }
+    }
+
+    /// Takes a source text for the source panel, if there is a recording whose program it can be of.
+    fn take_text(&mut self, name: &str, text: &str) -> bool {
+        let Screen::Open(session) = &mut self.screen else {
+            return false;
+        };
+        let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
+        session.texts.insert(name.to_owned(), text.into());
+        while session.texts.len() > TEXTS_MAX {
+            session.texts.pop_first();
+        }
+        self.dock.reveal_panel("Source");
+        true
     }
 
     pub(super) fn open_bytes(&mut self, bytes: Vec<u8>) {

@@ -64,7 +64,10 @@ pub(super) fn show(ui: &mut Ui, model: &mut PanelModel<'_>) {
                 Some(kept)
             }
             Some(View::Source(Some(text))) => Some(Text::new(path, text)),
-            Some(_) => None,
+            Some(_) => match model.texts.get(base_name(path)) {
+                Some(given) if kept.path == *path && *kept.text == **given => Some(kept),
+                given => given.map(|given| Text::new(path, given)),
+            },
             None => (kept.path == *path).then_some(kept),
         };
     }
@@ -202,8 +205,8 @@ fn show_absent(
     frame: Option<&Frame>,
 ) {
     ui.label(format!(
-        "The text of {path} is not in the guest. A recording shows only what the guest's files and memory hold. \
-         The place is line {line}."
+        "The text of {path} is not in the guest. The place is line {line}. Drop the file {} here to see it.",
+        base_name(path)
     ));
     ui.horizontal_wrapped(|ui| {
         if ui.button("Copy the file's location").clicked() {

@@ -1,6 +1,7 @@
 //! Each panel: what a person reads in it, and what a click asks of the engine.
 
 use super::{END, Page};
+use crate::host::File;
 use egui::{Event, Key, Modifiers, vec2};
 use egui_kittest::kittest::Queryable as _;
 use reprise_worker::protocol::{
@@ -275,6 +276,7 @@ fn a_source_that_the_guest_lacks_leads_to_the_instructions() {
         _ => None,
     });
     page.reads("The text of /src/main.c is not in the guest.");
+    page.reads("Drop the file main.c here");
     page.press("Show the instructions");
     page.asked(|command| {
         matches!(
@@ -285,6 +287,25 @@ fn a_source_that_the_guest_lacks_leads_to_the_instructions() {
             })
         )
     });
+}
+
+#[test]
+fn a_source_that_the_guest_lacks_is_dropped_in() {
+    let mut page = Page::with_panel("Source");
+    page.sees(0, |look| match look {
+        Look::Stack(_) => Some(stack()),
+        Look::Source { .. } => Some(View::Source(None)),
+        _ => None,
+    });
+    page.host.file.replace(Some(File {
+        name: "/home/me/main.c".to_owned(),
+        bytes: Ok(b"int inner(void) {\n  return 7;\n}\n".to_vec()),
+    }));
+    page.frames();
+    page.reads("  return 7;");
+    assert_eq!(page.state()["mode"], "replay", "the recording stays open");
+    page.press("breakpoint at main.c:2");
+    assert_eq!(page.told_stops(), [breakpoint(1, "main.c:2")]);
 }
 
 #[test]
