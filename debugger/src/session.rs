@@ -18,6 +18,7 @@ use reprise_core::types::{CpuId, GuestPhysAddr, GuestVirtAddr, Icount};
 use reprise_recorder::timeline::{
     Control, Executor, Judge, ReplayTimeline, RunDirection, StopStatus, TimelineError, unhurried,
 };
+use step::UnfinishedStep;
 
 /// A timeline with somebody who looks at it.
 ///
@@ -28,6 +29,8 @@ pub struct DebugSession {
     kernel: Result<Kernel, LinuxError>,
     /// A stop at the exec of a thread that was interrupted on the way to the new program.
     unfinished_exec: Option<(Stop, u32)>,
+    /// A thread's step that was interrupted on its way.
+    unfinished_step: Option<UnfinishedStep>,
     symbol_cache: SymbolCache,
 }
 
@@ -62,6 +65,7 @@ impl DebugSession {
             timeline,
             kernel,
             unfinished_exec: None,
+            unfinished_step: None,
             symbol_cache: SymbolCache::default(),
         }
     }
@@ -145,12 +149,23 @@ impl DebugSession {
         stops: &Stops,
         control: Control<'_>,
     ) -> Result<Stop, TimelineError> {
+        self.run_with_on(direction, stops, None, control)
+    }
+
+    /// As [`DebugSession::run_on`], and stops also when the thread `returning` enters or leaves user mode.
+    fn run_with_on(
+        &mut self,
+        direction: RunDirection,
+        stops: &Stops,
+        returning: Option<judge::Edge>,
+        control: Control<'_>,
+    ) -> Result<Stop, TimelineError> {
         let here = self.timeline.position();
         match self.unfinished_exec.take() {
             Some((stop, tid)) if direction == RunDirection::Forward && stop.icount == here => {
                 self.finish_exec(stop, tid, Onset::GoingOn, control)
             }
-            _ => self.run_with(direction, Onset::GoingOn, stops, None, control),
+            _ => self.run_with(direction, Onset::GoingOn, stops, returning, control),
         }
     }
 

@@ -4,7 +4,7 @@ use super::live::LiveRecording;
 use super::save::Saver;
 use crate::say;
 use anyhow::{Context, bail};
-use reprise_debugger::gdb::{Diversion, GdbServer, Growth, Host};
+use reprise_debugger::gdb::{BreakFinder, Diversion, GdbServer, Growth, Host};
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -252,34 +252,10 @@ struct Link<'a> {
     /// What came while something ran, and is to be answered afterwards.
     pending: Vec<u8>,
     /// Where everything that came so far has ended.
-    place: Place,
+    place: BreakFinder,
     is_gone: bool,
     is_stopped: &'a dyn Fn() -> bool,
     saver: &'a mut Saver,
-}
-
-/// Where in its packets a client's stream is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Place {
-    Between,
-    Content,
-    Checksum { digits_left: u8 },
-}
-
-impl Place {
-    /// Goes on by a byte. Whether that asks for a break: within a packet it is a byte like any other.
-    fn is_break_at(&mut self, byte: u8) -> bool {
-        let is_break = *self == Self::Between && byte == 0x03;
-        *self = match (*self, byte) {
-            // A `$` within a packet is always escaped; one that is not begins anew.
-            (Self::Between | Self::Content, b'$') => Self::Content,
-            (Self::Content, b'#') => Self::Checksum { digits_left: 2 },
-            (Self::Checksum { digits_left: 2 }, _) => Self::Checksum { digits_left: 1 },
-            (Self::Checksum { .. }, _) => Self::Between,
-            (place, _) => place,
-        };
-        is_break
-    }
 }
 
 impl Host for Link<'_> {
@@ -413,7 +389,7 @@ impl Drop for Over<'_> {
 
 /// What a debugger may begin with: an acknowledgement, a packet or a break. Nothing else is one, least of all a web page,
 /// which can make a browser send to this address whatever it likes, but only after the word for its method.
-fn is_debugger(first: u8) -> bool {
+pub(crate) fn is_debugger(first: u8) -> bool {
     matches!(first, b'+' | b'-' | b'$' | 0x03)
 }
 
@@ -432,7 +408,7 @@ fn serve_one(
         pieces,
         live,
         pending: Vec::new(),
-        place: Place::Between,
+        place: BreakFinder::default(),
         is_gone: false,
         is_stopped,
         saver,

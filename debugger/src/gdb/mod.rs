@@ -23,7 +23,7 @@ mod target;
 mod tests;
 mod threads;
 
-pub use packet::PACKET_BYTES_MAX;
+pub use packet::{BreakFinder, PACKET_BYTES_MAX};
 pub use server::GdbServer;
 
 use reprise_core::types::Icount;
@@ -49,6 +49,12 @@ pub struct ServerOptions {
 pub trait Host {
     /// Whether the client asks a run to stop, or has gone. Asked every ten milliseconds or so of a run.
     fn is_break_wanted(&mut self) -> bool;
+
+    /// Whether a run is put aside, so that whoever runs the server can do something else before [`GdbServer::go_on`]. Asked
+    /// as often. A search by `monitor who-wrote`, `monitor who-read` or `find` is never put aside.
+    fn is_slice_over(&mut self) -> bool {
+        false
+    }
 
     /// Lets a recording that is still being made go on for a little, when everything recorded so far has been seen. `None`
     /// when there is no more to come.

@@ -1,5 +1,6 @@
 //! What people type after `monitor`.
 
+use super::running::Aside;
 use super::server::GdbServer;
 use super::{Diversion, Host, points};
 use crate::linux::{LinuxView, Mapping, Task, system_call_number};
@@ -47,39 +48,16 @@ const EVENTS_MAX: usize = 10_000;
 /// Bytes of an input that are shown.
 const INPUT_BYTES_SHOWN: usize = 48;
 
-/// Executes a command. What is to be said, in lines.
-pub(super) fn command(server: &mut GdbServer, line: &str, host: &mut dyn Host) -> String {
+/// Executes a command. What is to be said, in lines; none where the command has been put aside.
+pub(super) fn command(server: &mut GdbServer, line: &str, host: &mut dyn Host) -> Option<String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     let result = match words[..] {
+        ["start" | "end"] | ["seek", ..] => match goal(server, &words) {
+            Ok(goal) => return seek(server, goal, host),
+            Err(error) => Err(error),
+        },
         [] | ["help"] => Ok(HELP.to_owned()),
         ["when"] => Ok(when(server, "")),
-        ["start"] => seek(server, Goal::Icount(Icount(0)), host),
-        ["end"] => seek(server, Goal::Icount(Icount(u64::MAX)), host),
-        ["seek", "time", seconds] => match seconds.parse::<f64>() {
-            Ok(seconds) if seconds >= 0.0 => {
-                let ticks = seconds * 1e9 / NANOSECONDS_PER_TICK as f64;
-                seek(server, Goal::Time(GuestTime(ticks as u64)), host)
-            }
-            _ => Err(format!("`{seconds}` is not a time in seconds")),
-        },
-        ["seek", "mtime", ticks] => match number(ticks) {
-            Some(ticks) => seek(server, Goal::Time(GuestTime(ticks)), host),
-            None => Err(format!("`{ticks}` is not a number of ticks")),
-        },
-        ["seek", "event", event] => match number(event) {
-            Some(event) => seek(server, Goal::Event(event as usize), host),
-            None => Err(format!("`{event}` is not the number of an event")),
-        },
-        ["seek", "mark", name] => match server.target.session.timeline().mark(name) {
-            Some(icount) => seek(server, Goal::Icount(icount), host),
-            None => Err(format!(
-                "there is no mark `{name}`: `monitor marks` lists them"
-            )),
-        },
-        ["seek", to] => match position(server, to) {
-            Some(icount) => seek(server, Goal::Icount(icount), host),
-            None => Err(format!("`{to}` is not an icount")),
-        },
         ["mark", name] => {
             let mark = server.target.session.timeline_mut().set_mark(name);
             Ok(format!("mark {} at icount {}", mark.name, mark.icount))
@@ -129,19 +107,69 @@ pub(super) fn command(server: &mut GdbServer, line: &str, host: &mut dyn Host) -
             "there is no command `{line}`: `monitor help` lists them"
         )),
     };
-    result.unwrap_or_else(|error| format!("reprise: {error}"))
+    Some(result.unwrap_or_else(told))
+}
+
+/// What is said of a command that could not be carried out.
+fn told(error: String) -> String {
+    format!("reprise: {error}")
 }
 
 /// Where to go.
-enum Goal {
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Goal {
     Icount(Icount),
     Time(GuestTime),
     Event(usize),
 }
 
-fn seek(server: &mut GdbServer, goal: Goal, host: &mut dyn Host) -> Result<String, String> {
+/// Where a command wants to go.
+fn goal(server: &GdbServer, words: &[&str]) -> Result<Goal, String> {
+    match words {
+        ["start"] => Ok(Goal::Icount(Icount(0))),
+        ["end"] => Ok(Goal::Icount(Icount(u64::MAX))),
+        ["seek", "time", seconds] => match seconds.parse::<f64>() {
+            Ok(seconds) if seconds >= 0.0 => {
+                let ticks = seconds * 1e9 / NANOSECONDS_PER_TICK as f64;
+                Ok(Goal::Time(GuestTime(ticks as u64)))
+            }
+            _ => Err(format!("`{seconds}` is not a time in seconds")),
+        },
+        ["seek", "mtime", ticks] => match number(ticks) {
+            Some(ticks) => Ok(Goal::Time(GuestTime(ticks))),
+            None => Err(format!("`{ticks}` is not a number of ticks")),
+        },
+        ["seek", "event", event] => match number(event) {
+            Some(event) => Ok(Goal::Event(event as usize)),
+            None => Err(format!("`{event}` is not the number of an event")),
+        },
+        ["seek", "mark", name] => match server.target.session.timeline().mark(name) {
+            Some(icount) => Ok(Goal::Icount(icount)),
+            None => Err(format!(
+                "there is no mark `{name}`: `monitor marks` lists them"
+            )),
+        },
+        ["seek", to] => match position(server, to) {
+            Some(icount) => Ok(Goal::Icount(icount)),
+            None => Err(format!("`{to}` is not an icount")),
+        },
+        _ => Err(format!(
+            "there is no command `{}`: `monitor help` lists them",
+            words.join(" ")
+        )),
+    }
+}
+
+/// Goes somewhere, or on there where that was put aside. What is said in the end.
+pub(super) fn seek(server: &mut GdbServer, goal: Goal, host: &mut dyn Host) -> Option<String> {
+    let mut is_put_aside = false;
     let mut control = |_: Icount| {
         if host.is_break_wanted() {
+            return ControlFlow::Break(());
+        }
+        // A time is looked for from both ends; that begins anew where it is interrupted.
+        is_put_aside = !matches!(goal, Goal::Time(_)) && host.is_slice_over();
+        if is_put_aside {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
@@ -153,8 +181,14 @@ fn seek(server: &mut GdbServer, goal: Goal, host: &mut dyn Host) -> Result<Strin
         Goal::Time(time) => timeline.seek_time(time, &mut control),
         Goal::Event(number) => timeline.seek_event(number, &mut control),
     };
-    let status = status.map_err(|error| error.to_string())?;
-    Ok(moved(server, status.edge))
+    match status {
+        Ok(status) if status.is_interrupted && is_put_aside => {
+            server.aside = Some(Aside::Seek(goal));
+            None
+        }
+        Ok(status) => Some(moved(server, status.edge)),
+        Err(error) => Some(told(error.to_string())),
+    }
 }
 
 /// What is said after a move that the client does not know of.

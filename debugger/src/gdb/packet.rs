@@ -103,6 +103,38 @@ impl Framer {
     }
 }
 
+/// Finds the breaks among what a client sends while something runs and its packets are only kept. Between two packets
+/// the byte 3 is one (GDB manual, "Interrupts"); within a packet it is a byte like any other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum BreakFinder {
+    /// Between two packets, where every client begins.
+    #[default]
+    Between,
+    /// In a packet's content.
+    Content,
+    /// In a packet's checksum.
+    Checksum {
+        /// Digits that are still to come, 1 or 2.
+        digits_left: u8,
+    },
+}
+
+impl BreakFinder {
+    /// Goes on by a byte. Whether that asks for a break.
+    pub fn is_break_at(&mut self, byte: u8) -> bool {
+        let is_break = *self == Self::Between && byte == 0x03;
+        *self = match (*self, byte) {
+            // A `$` within a packet is always escaped; one that is not begins anew.
+            (Self::Between | Self::Content, b'$') => Self::Content,
+            (Self::Content, b'#') => Self::Checksum { digits_left: 2 },
+            (Self::Checksum { digits_left: 2 }, _) => Self::Checksum { digits_left: 1 },
+            (Self::Checksum { .. }, _) => Self::Between,
+            (place, _) => place,
+        };
+        is_break
+    }
+}
+
 /// A packet around a content that needs no escapes or has them.
 pub(crate) fn frame(content: &[u8]) -> Vec<u8> {
     let sum = content

@@ -57,11 +57,10 @@ impl GdbServer {
                     self.reply_done(false);
                     return true;
                 };
-                let said = monitor::command(self, &String::from_utf8_lossy(&command), host);
-                for line in said.trim_end().lines() {
-                    self.print(line);
+                if let Some(said) = monitor::command(self, &String::from_utf8_lossy(&command), host)
+                {
+                    self.answer_command(&said);
                 }
-                self.reply(b"OK");
             }
             b"qGetTLSAddr" => self.answer_thread_storage(arguments),
             b"qSearch" => self.answer_search(arguments, host),
@@ -575,6 +574,14 @@ impl GdbServer {
     }
 
     /// The first CPU's program counter, for what is said of stops in the kernel.
+    /// Answers `qRcmd` with what its command says.
+    pub(super) fn answer_command(&mut self, said: &str) {
+        for line in said.trim_end().lines() {
+            self.print(line);
+        }
+        self.reply(b"OK");
+    }
+
     pub(super) fn machine_pc(&self) -> u64 {
         self.target.session.machine().cpu(CpuId(0)).pc()
     }

@@ -1,5 +1,6 @@
 //! Runs, and what is said of where they stop.
 
+use super::monitor::Goal;
 use super::points::gdb_signal;
 use super::server::GdbServer;
 use super::target::Action;
@@ -19,6 +20,58 @@ const SIGINT: u8 = 2;
 /// Steps of a range after which the client hears of it, so that it can stop a loop.
 const RANGE_STEPS_MAX: u32 = 1 << 20;
 
+/// What has been put aside.
+#[derive(Debug)]
+pub(super) enum Aside {
+    /// A run.
+    Run(Box<Run>),
+    /// A command that goes somewhere.
+    Seek(Goal),
+}
+
+/// A run that the client waits for.
+#[derive(Debug)]
+pub(super) struct Run {
+    pace: Pace,
+    direction: RunDirection,
+    /// The thread to show in the end.
+    wanted: Option<u32>,
+    /// It lasts while the program counter is in this range.
+    within: Option<Range<u64>>,
+    stops: Stops,
+    /// What is done next goes on where it was interrupted.
+    is_under_way: bool,
+    /// Steps of the range that were made.
+    steps: u32,
+}
+
+/// How far a run goes at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Pace {
+    /// Until something happens.
+    Free,
+    /// An instruction of a thread.
+    OfThread(u32),
+    /// A step of the machine.
+    OfCpu,
+}
+
+/// What a host wants of a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Wish {
+    Break,
+    Slice,
+}
+
+impl Wish {
+    fn of(host: &mut dyn Host) -> Option<Self> {
+        if host.is_break_wanted() {
+            return Some(Self::Break);
+        }
+        host.is_slice_over().then_some(Self::Slice)
+    }
+}
+
 impl GdbServer {
     /// `c` and `s`, the old packets: the same as `vCont` for all threads or one.
     pub(super) fn resume_plainly(&mut self, packet: &[u8], host: &mut dyn Host) -> bool {
@@ -31,28 +84,86 @@ impl GdbServer {
         let Some(action) = self.target.action.take() else {
             return;
         };
-        let wanted = match &action {
-            Action::Step { tid, .. } => Some(*tid),
-            Action::Continue(_) => None,
-        };
-        let direction = match &action {
-            Action::Step { direction, .. } | Action::Continue(direction) => *direction,
-        };
-        let result = self
-            .execute(action, host)
-            .and_then(|stop| self.expected_by_client(stop, direction));
-        match result {
-            Ok(stop) => self.tell_stop(&stop, wanted, direction),
-            Err(error) => {
-                self.print(&format!("reprise: {error}"));
-                let stop = Stop {
-                    icount: self.target.session.timeline().position(),
-                    reasons: Vec::new(),
-                    edge: None,
-                    is_interrupted: true,
-                };
-                self.tell_stop(&stop, wanted, direction);
+        let run = self.run_of(action);
+        self.run_on(run, host);
+    }
+
+    /// Goes on with what the host has put aside, until its end or until that happens again.
+    pub fn go_on(&mut self, host: &mut dyn Host) {
+        match self.aside.take() {
+            None => {}
+            Some(Aside::Run(run)) => self.run_on(*run, host),
+            Some(Aside::Seek(goal)) => {
+                if let Some(said) = super::monitor::seek(self, goal, host) {
+                    self.answer_command(&said);
+                }
             }
+        }
+    }
+
+    /// Runs, and says where that stopped.
+    fn run_on(&mut self, mut run: Run, host: &mut dyn Host) {
+        let stopped = match self.execute(&mut run, host) {
+            Ok(None) => {
+                self.aside = Some(Aside::Run(Box::new(run)));
+                return;
+            }
+            Ok(Some(stop)) => self.expected_by_client(stop, run.direction),
+            Err(error) => Err(error),
+        };
+        let stop = stopped.unwrap_or_else(|error| {
+            self.print(&format!("reprise: {error}"));
+            Stop {
+                icount: self.target.session.timeline().position(),
+                reasons: Vec::new(),
+                edge: None,
+                is_interrupted: true,
+            }
+        });
+        self.tell_stop(&stop, run.wanted, run.direction);
+        self.stop = Some(stop);
+        self.settle_stub();
+    }
+
+    /// What an action comes to at the position.
+    fn run_of(&mut self, action: Action) -> Run {
+        let mut stops = self.target.stops.clone();
+        if self.client.has_exec_events && self.shows_processes() && stops.exec == Choice::Nothing {
+            // Of processes that it knows, the client must hear; the others it finds as they are at the next stop. gdb 13 is
+            // confused by the exec of a process that it hears of for the first time.
+            stops.exec = Choice::Some(self.target.threads.shown());
+        }
+        let (pace, direction, wanted, within) = match action {
+            Action::Continue(direction) => (Pace::Free, direction, None, None),
+            Action::Step {
+                tid,
+                direction,
+                within,
+            } => {
+                if self.target.is_locked {
+                    stops = Stops {
+                        watchpoints: stops.watchpoints,
+                        exec: stops.exec,
+                        signals: stops.signals,
+                        ..Stops::default()
+                    };
+                }
+                let view = self.target.thread(tid).map(|thread| thread.view);
+                let pace = match view {
+                    Some(ThreadView::Task(_)) => Pace::OfThread(tid),
+                    _ => Pace::OfCpu,
+                };
+                (pace, direction, Some(tid), within)
+            }
+        };
+        Run {
+            pace,
+            direction,
+            wanted,
+            within,
+            stops,
+            is_under_way: false,
+            steps: 0,
         }
     }
 
@@ -84,24 +195,31 @@ impl GdbServer {
         Ok(stop)
     }
 
-    /// Runs; where a recording is still being made, on beyond what has been recorded so far.
-    fn execute(&mut self, action: Action, host: &mut dyn Host) -> Result<Stop, TimelineError> {
+    /// Runs; where a recording is still being made, on beyond what has been recorded so far. `None` when the host puts it
+    /// aside.
+    fn execute(
+        &mut self,
+        run: &mut Run,
+        host: &mut dyn Host,
+    ) -> Result<Option<Stop>, TimelineError> {
         loop {
-            let stop = self.execute_recorded(action.clone(), host)?;
+            let Some(stop) = self.execute_recorded(run, host)? else {
+                return Ok(None);
+            };
             let timeline = self.target.session.timeline();
             let is_at_tip = stop.edge == Some(TraceEdge::End) && timeline.diverged_at().is_none();
             if !is_at_tip || stop.is_interrupted {
-                return Ok(stop);
+                return Ok(Some(stop));
             }
             if host.is_break_wanted() {
-                return Ok(Stop {
+                return Ok(Some(Stop {
                     edge: None,
                     is_interrupted: true,
                     ..stop
-                });
+                }));
             }
             let Some(growth) = host.record_on() else {
-                return Ok(stop);
+                return Ok(Some(stop));
             };
             let timeline = self.target.session.timeline_mut();
             timeline.extend(growth.entries, growth.end)?;
@@ -110,97 +228,61 @@ impl GdbServer {
 
     fn execute_recorded(
         &mut self,
-        action: Action,
+        run: &mut Run,
         host: &mut dyn Host,
-    ) -> Result<Stop, TimelineError> {
-        let mut stops = self.target.stops.clone();
-        if self.client.has_exec_events && self.shows_processes() && stops.exec == Choice::Nothing {
-            // Of processes that it knows, the client must hear; the others it finds as they are at the next stop. gdb 13 is
-            // confused by the exec of a process that it hears of for the first time.
-            stops.exec = Choice::Some(self.target.threads.shown());
-        }
-        if self.target.is_locked && matches!(action, Action::Step { .. }) {
-            stops = Stops {
-                watchpoints: stops.watchpoints,
-                exec: stops.exec,
-                signals: stops.signals,
-                ..Stops::default()
-            };
-        }
-        let mut control = |_: Icount| {
-            if host.is_break_wanted() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        };
-        let session = &mut self.target.session;
-        match action {
-            Action::Continue(direction) => session.run(direction, &stops, &mut control),
-            Action::Step {
-                tid,
-                direction,
-                within,
-            } => {
-                let view = self.target.thread(tid).map(|thread| thread.view);
-                let session = &mut self.target.session;
-                match (view, within) {
-                    (Some(ThreadView::Task(_)), None) => {
-                        session.step_thread(direction, tid, &stops, &mut control)
-                    }
-                    (Some(ThreadView::Task(_)), Some(range)) => {
-                        self.step_through(tid, &range, &stops, &mut control)
-                    }
-                    (_, None) => session.step_cpu(direction, &stops),
-                    (_, Some(range)) => self.step_cpu_through(&range, &stops, &mut control),
-                }
-            }
-        }
-    }
-
-    /// Steps a thread until it is outside of a range of addresses or at a breakpoint.
-    fn step_through(
-        &mut self,
-        tid: u32,
-        range: &Range<u64>,
-        stops: &Stops,
-        control: &mut dyn FnMut(Icount) -> ControlFlow<()>,
-    ) -> Result<Stop, TimelineError> {
-        for _ in 0..RANGE_STEPS_MAX {
-            let session = &mut self.target.session;
-            let mut stop = session.step_thread(RunDirection::Forward, tid, stops, control)?;
-            stop.is_interrupted |= control(stop.icount).is_break();
-            let is_over =
-                stop.edge.is_some() || stop.is_interrupted || stop.reasons != [StopReason::Step];
-            let thread = self.target.thread(tid);
-            let pc = thread
-                .and_then(|thread| self.target.session.registers(&thread.view))
-                .map(|registers| registers.pc);
-            if is_over || pc.is_none_or(|pc| !range.contains(&pc) || self.has_breakpoint(pc)) {
-                return Ok(stop);
-            }
-        }
-        self.target
-            .session
-            .step_thread(RunDirection::Forward, tid, stops, control)
-    }
-
-    fn step_cpu_through(
-        &mut self,
-        range: &Range<u64>,
-        stops: &Stops,
-        control: &mut dyn FnMut(Icount) -> ControlFlow<()>,
-    ) -> Result<Stop, TimelineError> {
+    ) -> Result<Option<Stop>, TimelineError> {
         loop {
-            let mut stop = self.target.session.step_cpu(RunDirection::Forward, stops)?;
-            let pc = self.machine_pc();
-            if stop.edge.is_some() || !range.contains(&pc) || self.has_breakpoint(pc) {
-                return Ok(stop);
+            let mut wish = None;
+            let mut control = |_: Icount| {
+                wish = Wish::of(host);
+                match wish {
+                    None => ControlFlow::Continue(()),
+                    Some(_) => ControlFlow::Break(()),
+                }
+            };
+            let is_under_way = std::mem::take(&mut run.is_under_way);
+            let (direction, stops) = (run.direction, &run.stops);
+            let session = &mut self.target.session;
+            let mut stop = match (run.pace, is_under_way) {
+                (Pace::Free, false) => session.run(direction, stops, &mut control)?,
+                (Pace::Free, true) => session.run_on(direction, stops, &mut control)?,
+                (Pace::OfThread(tid), false) => {
+                    session.step_thread(direction, tid, stops, &mut control)?
+                }
+                (Pace::OfThread(tid), true) => {
+                    session.step_thread_on(direction, tid, stops, &mut control)?
+                }
+                (Pace::OfCpu, _) => session.step_cpu(direction, stops)?,
+            };
+            if stop.is_interrupted && wish == Some(Wish::Slice) {
+                run.is_under_way = true;
+                return Ok(None);
             }
-            // A client that asked for a break would go on stepping after any other stop.
-            stop.is_interrupted = control(stop.icount).is_break();
-            if stop.is_interrupted {
-                return Ok(stop);
+            let Some(range) = &run.within else {
+                return Ok(Some(stop));
+            };
+            // Between two steps of a range. A client that asked for a break would go on stepping after any other stop.
+            let wish = Wish::of(host);
+            stop.is_interrupted |= wish == Some(Wish::Break);
+            if stop.is_interrupted || stop.edge.is_some() {
+                return Ok(Some(stop));
+            }
+            let pc = match run.pace {
+                Pace::OfThread(tid) => {
+                    if stop.reasons != [StopReason::Step] {
+                        return Ok(Some(stop));
+                    }
+                    self.program_counter(tid)
+                }
+                Pace::OfCpu | Pace::Free => Some(self.machine_pc()),
+            };
+            run.steps += 1;
+            let is_over = pc.is_none_or(|pc| !range.contains(&pc) || self.has_breakpoint(pc));
+            if is_over || run.steps > RANGE_STEPS_MAX {
+                return Ok(Some(stop));
+            }
+            if wish == Some(Wish::Slice) {
+                return Ok(None);
             }
         }
     }

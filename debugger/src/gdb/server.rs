@@ -2,11 +2,12 @@
 
 use super::packet::{Arrival, Framer, PACKET_BYTES_MAX, escape, frame, number};
 use super::registers::target_xml;
+use super::running::Aside;
 use super::target::SessionTarget;
 use super::threads::{MACHINE_PID, Threads};
 use super::{Growth, Host, ServerOptions, View, files::OpenFiles};
 use crate::session::{DebugSession, ThreadView};
-use crate::stops::{Choice, Stops};
+use crate::stops::{Choice, Stop, Stops};
 use gdbstub::conn::Connection;
 use gdbstub::stub::state_machine::GdbStubStateMachine;
 use gdbstub::stub::{GdbStubBuilder, MultiThreadStopReason};
@@ -66,6 +67,10 @@ pub struct GdbServer {
     /// The thread that gdbstub was told last.
     told: Option<u32>,
     pub(super) last_stop: String,
+    /// Long work that was put aside and that the client waits for.
+    pub(super) aside: Option<Aside>,
+    /// Where the last run stopped, until somebody asks.
+    pub(super) stop: Option<Stop>,
     /// Processes that the client has let go.
     pub(super) detached: BTreeSet<u32>,
     pub(super) xml: String,
@@ -106,6 +111,8 @@ impl GdbServer {
             stopped: (MACHINE_PID, MACHINE_PID),
             told: None,
             last_stop: String::new(),
+            aside: None,
+            stop: None,
             detached: BTreeSet::new(),
             xml,
             is_closed: false,
@@ -125,6 +132,11 @@ impl GdbServer {
     #[must_use]
     pub fn session(&self) -> &DebugSession {
         &self.target.session
+    }
+
+    /// The session, to look at or, while there is no client, to go elsewhere. A client is not told of that.
+    pub fn session_mut(&mut self) -> &mut DebugSession {
+        &mut self.target.session
     }
 
     /// Gives the session back.
@@ -153,6 +165,8 @@ impl GdbServer {
         let _ = self.target.session.timeline_mut().return_to_recording();
         self.target.files = OpenFiles::default();
         self.target.action = None;
+        self.aside = None;
+        self.stop = None;
         self.target.threads.clear();
         let thread = self.stopped_thread(None);
         self.general = thread;
@@ -185,11 +199,26 @@ impl GdbServer {
         std::mem::take(&mut self.output)
     }
 
-    /// Takes what the client has sent, and does what it asks. A run lasts until it stops.
-    pub fn receive(&mut self, bytes: &[u8], host: &mut dyn Host) {
-        for byte in bytes {
+    /// Whether a run was put aside: nothing is received before [`GdbServer::go_on`] has brought it to its end.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.aside.is_some()
+    }
+
+    /// Why the session stands where the client's last run has brought it; told once for each run.
+    pub fn take_stop(&mut self) -> Option<Stop> {
+        self.stop.take()
+    }
+
+    /// Takes what the client has sent, and does what it asks. A run lasts until it stops, or until the host puts it aside.
+    /// How many bytes were taken: all of them, unless a run is put aside.
+    pub fn receive(&mut self, bytes: &[u8], host: &mut dyn Host) -> usize {
+        for (number, byte) in bytes.iter().enumerate() {
             if self.is_closed {
-                return;
+                return bytes.len();
+            }
+            if self.aside.is_some() {
+                return number;
             }
             match self.framer.push(*byte) {
                 None => {}
@@ -210,6 +239,7 @@ impl GdbServer {
                 }
             }
         }
+        bytes.len()
     }
 
     fn acknowledge(&mut self) {
@@ -286,7 +316,6 @@ impl GdbServer {
         }
         if is_running {
             self.run_action(host);
-            self.settle_stub();
         }
     }
 
@@ -327,7 +356,7 @@ impl GdbServer {
     }
 
     /// Brings gdbstub out of its running state; what it says of the stop is said better here.
-    fn settle_stub(&mut self) {
+    pub(super) fn settle_stub(&mut self) {
         self.stub = match self.stub.take() {
             Some(GdbStubStateMachine::Running(inner)) => {
                 let reason: MultiThreadStopReason<u64> = MultiThreadStopReason::DoneStep;

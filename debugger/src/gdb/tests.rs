@@ -42,6 +42,8 @@ struct Desk {
     questions: u32,
     can_save: bool,
     saved: Vec<(String, Diversion)>,
+    /// It puts each run aside as soon as it is asked.
+    is_sliced: bool,
 }
 
 impl Host for Desk {
@@ -58,6 +60,10 @@ impl Host for Desk {
                 false
             }
         }
+    }
+
+    fn is_slice_over(&mut self) -> bool {
+        self.is_sliced
     }
 
     fn save_trace(&mut self, name: &str, diversion: &Diversion) -> Result<(), String> {
@@ -111,7 +117,14 @@ impl Client {
 
     /// Sends bytes as they are. What comes back.
     fn send_raw(&mut self, bytes: &[u8]) -> Vec<u8> {
-        self.server.receive(bytes, &mut self.desk);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let taken = self.server.receive(rest, &mut self.desk);
+            rest = &rest[taken..];
+            while self.server.is_running() {
+                self.server.go_on(&mut self.desk);
+            }
+        }
         self.server.take_output()
     }
 

@@ -12,6 +12,35 @@ use reprise_recorder::timeline::{Control, RunDirection, TimelineError, TraceEdge
 /// for ever.
 const RETRIES_MAX: u32 = 1 << 16;
 
+/// Where a thread's step was interrupted.
+#[derive(Clone, Debug)]
+pub(super) enum UnfinishedStep {
+    /// On the way to where the thread executes.
+    Entering,
+    /// On the way back from a trap.
+    Returning {
+        /// What the instruction's address was.
+        pc: u64,
+        /// It was a system call.
+        is_call: bool,
+    },
+    /// On the way back to where the thread left user mode.
+    Leaving(StepBack),
+    /// It has not executed anything before, and goes back to where it was.
+    Home(Stop),
+}
+
+/// What a step backwards knows of where it began.
+#[derive(Clone, Debug)]
+pub(super) struct StepBack {
+    start: Icount,
+    /// The thread's program counter there, as people saw it.
+    shown: Option<u64>,
+    was_in_user_mode: bool,
+    /// Its last step of the machine.
+    stepped: Stop,
+}
+
 impl DebugSession {
     /// Executes one step of the machine: an instruction, a trap, an event or an idle jump. What it accesses of the
     /// watchpoints of `stops` is told.
@@ -54,6 +83,26 @@ impl DebugSession {
         stops: &Stops,
         control: Control<'_>,
     ) -> Result<Stop, TimelineError> {
+        self.unfinished_step = None;
+        self.unfinished_exec = None;
+        match direction {
+            RunDirection::Forward => self.step_thread_forward(tid, stops, control),
+            RunDirection::Backward => self.step_thread_backward(tid, stops, control),
+        }
+    }
+
+    /// Goes on with a step of a thread, with the same direction, thread and `stops`, where `control` interrupted it. It ends
+    /// where it would in one piece; see [`DebugSession::run_on`].
+    ///
+    /// # Errors
+    /// [`TimelineError`].
+    pub fn step_thread_on(
+        &mut self,
+        direction: RunDirection,
+        tid: u32,
+        stops: &Stops,
+        control: Control<'_>,
+    ) -> Result<Stop, TimelineError> {
         match direction {
             RunDirection::Forward => self.step_thread_forward(tid, stops, control),
             RunDirection::Backward => self.step_thread_backward(tid, stops, control),
@@ -66,33 +115,56 @@ impl DebugSession {
         stops: &Stops,
         control: Control<'_>,
     ) -> Result<Stop, TimelineError> {
+        let entry = Edge::Entry(tid);
         for _ in 0..RETRIES_MAX {
-            if self.user_pc_of(tid).is_none() {
-                let stop =
-                    self.run_to_edge(RunDirection::Forward, Edge::Entry(tid), stops, control)?;
-                // What was shown was the way out of a call already: it is there now. Or this was the thread's end.
-                let is_over = self.user_pc_of(tid).is_none() || self.has_returned_from_call(tid);
-                if !is_step(&stop) || is_over {
+            let unfinished = self.unfinished_step.take();
+            let (stop, pc, is_call) = if let Some(UnfinishedStep::Returning { pc, is_call }) =
+                unfinished
+            {
+                let stop = self.run_with_on(RunDirection::Forward, stops, Some(entry), control)?;
+                (stop, pc, is_call)
+            } else {
+                let is_entering = matches!(unfinished, Some(UnfinishedStep::Entering));
+                if is_entering || self.user_pc_of(tid).is_none() {
+                    let stop = if is_entering {
+                        self.run_with_on(RunDirection::Forward, stops, Some(entry), control)?
+                    } else {
+                        self.run_to_edge(RunDirection::Forward, entry, stops, control)?
+                    };
+                    if stop.is_interrupted {
+                        self.unfinished_step = Some(UnfinishedStep::Entering);
+                        return Ok(stop);
+                    }
+                    // What was shown was the way out of a call already: it is there now. Or this was the thread's end.
+                    let is_over =
+                        self.user_pc_of(tid).is_none() || self.has_returned_from_call(tid);
+                    if !is_step(&stop) || is_over {
+                        return Ok(stop);
+                    }
+                }
+                let Some(pc) = self.user_pc_of(tid) else {
+                    continue;
+                };
+                let executes = self.executes_here();
+                let is_call = executes && self.is_at_system_call(pc);
+                let stop = self.step_cpu(RunDirection::Forward, stops)?;
+                if stop.edge == Some(TraceEdge::End) {
                     return Ok(stop);
                 }
-            }
-            let Some(pc) = self.user_pc_of(tid) else {
-                continue;
+                if !executes {
+                    continue;
+                }
+                if self.user_pc_of(tid).is_some() {
+                    return Ok(stop);
+                }
+                let stop = self.run_to_edge(RunDirection::Forward, entry, stops, control)?;
+                (stop, pc, is_call)
             };
-            let executes = self.executes_here();
-            let is_call = executes && self.is_at_system_call(pc);
-            let stop = self.step_cpu(RunDirection::Forward, stops)?;
-            if stop.edge == Some(TraceEdge::End) {
-                return Ok(stop);
-            }
-            if !executes {
-                continue;
-            }
-            if self.user_pc_of(tid).is_some() {
-                return Ok(stop);
-            }
             // It trapped. What it comes back to is the next instruction, unless it has to be tried again.
-            let stop = self.run_to_edge(RunDirection::Forward, Edge::Entry(tid), stops, control)?;
+            if stop.is_interrupted {
+                self.unfinished_step = Some(UnfinishedStep::Returning { pc, is_call });
+                return Ok(stop);
+            }
             if !is_step(&stop) || is_call || self.user_pc_of(tid) != Some(pc) {
                 return Ok(stop);
             }
@@ -106,31 +178,59 @@ impl DebugSession {
         stops: &Stops,
         control: Control<'_>,
     ) -> Result<Stop, TimelineError> {
-        let shown = self.shown_pc_of(tid);
-        let start = self.timeline.position();
+        let mut unfinished = match self.unfinished_step.take() {
+            Some(UnfinishedStep::Home(stop)) => return self.go_home(stop, control),
+            Some(UnfinishedStep::Leaving(back)) => Some(back),
+            _ => None,
+        };
+        let (start, shown) = match &unfinished {
+            Some(back) => (back.start, back.shown),
+            None => (self.timeline.position(), self.shown_pc_of(tid)),
+        };
+        let exit = Edge::Exit(tid);
         loop {
-            if self.timeline.position() == Icount(0) {
+            let going_on = unfinished.take();
+            if going_on.is_none() && self.timeline.position() == Icount(0) {
                 return self.step_cpu(RunDirection::Backward, stops);
             }
-            let was_in_user_mode = self.user_pc_of(tid).is_some();
-            let stop = self.step_cpu(RunDirection::Backward, stops)?;
-            if self.user_pc_of(tid).is_none() {
+            let was_in_user_mode = match &going_on {
+                Some(back) => back.was_in_user_mode,
+                None => self.user_pc_of(tid).is_some(),
+            };
+            let is_going_on = going_on.is_some();
+            let stop = match going_on {
+                Some(back) => back.stepped,
+                None => self.step_cpu(RunDirection::Backward, stops)?,
+            };
+            if is_going_on || self.user_pc_of(tid).is_none() {
                 // Back over the kernel and other threads, to where user mode was left.
-                let stop =
-                    self.run_to_edge(RunDirection::Backward, Edge::Exit(tid), stops, control)?;
-                let is_before_all = stop.edge == Some(TraceEdge::Begin) && !is_step(&stop);
-                if is_before_all || (is_step(&stop) && self.user_pc_of(tid).is_none()) {
+                let left = if is_going_on {
+                    self.run_with_on(RunDirection::Backward, stops, Some(exit), control)?
+                } else {
+                    self.run_to_edge(RunDirection::Backward, exit, stops, control)?
+                };
+                if left.is_interrupted {
+                    self.unfinished_step = Some(UnfinishedStep::Leaving(StepBack {
+                        start,
+                        shown,
+                        was_in_user_mode,
+                        stepped: stop,
+                    }));
+                    return Ok(left);
+                }
+                let is_before_all = left.edge == Some(TraceEdge::Begin) && !is_step(&left);
+                if is_before_all || (is_step(&left) && self.user_pc_of(tid).is_none()) {
                     // It has not executed anything before: where this began, its history begins.
-                    self.timeline.seek(start, control)?;
-                    return Ok(Stop {
+                    let home = Stop {
                         icount: start,
                         reasons: Vec::new(),
                         edge: Some(TraceEdge::Begin),
-                        ..stop
-                    });
+                        ..left
+                    };
+                    return self.go_home(home, control);
                 }
-                if !is_step(&stop) {
-                    return Ok(stop);
+                if !is_step(&left) {
+                    return Ok(left);
                 }
             }
             let Some(pc) = self.user_pc_of(tid) else {
@@ -149,6 +249,16 @@ impl DebugSession {
                 return Ok(stop);
             }
         }
+    }
+
+    /// Back to where a step began that could not be made.
+    fn go_home(&mut self, home: Stop, control: Control<'_>) -> Result<Stop, TimelineError> {
+        let status = self.timeline.seek(home.icount, control)?;
+        if status.is_interrupted {
+            self.unfinished_step = Some(UnfinishedStep::Home(home));
+            return Ok(stop_from_status(&status));
+        }
+        Ok(home)
     }
 
     /// Runs on after the kernel has given a thread a new program, to that program's first instruction, where the stop at the

@@ -86,8 +86,12 @@ fuzz_target!(|input: &[u8]| {
     let mut host = Impatient(PATIENCE);
     for line in input.split(|byte| *byte == b'\n').take(LINES_MAX) {
         match line.strip_prefix(b"\x01") {
-            Some(raw) => server.receive(&raw[..raw.len().min(RAW_BYTES_MAX)], &mut host),
-            None => server.receive(&frame(line), &mut host),
+            Some(raw) => {
+                server.receive(&raw[..raw.len().min(RAW_BYTES_MAX)], &mut host);
+            }
+            None => {
+                server.receive(&frame(line), &mut host);
+            }
         }
         assert!(server.take_output().len() <= OUTPUT_BYTES_MAX);
         if server.is_closed() {

@@ -252,3 +252,78 @@ fn a_diversion_that_waits_for_input_is_at_its_end() {
     client.monitor("return");
     client.expect_unchanged();
 }
+
+#[test]
+fn runs_that_are_put_aside_stop_where_they_would_in_one_piece() {
+    let thread = machine_thread();
+    let packets = [
+        format!("Z0,{STORE:x},4"),
+        "vCont;c".to_owned(),
+        format!("Z2,{RESULT:x},8"),
+        "vCont;c".to_owned(),
+        "bc".to_owned(),
+        format!("vCont;r{ROUND:x},{STORE:x}:{thread}"),
+        "bs".to_owned(),
+        format!("z2,{RESULT:x},8"),
+        format!("z0,{STORE:x},4"),
+        "vCont;c".to_owned(),
+        format!("qRcmd,{}", hex(b"seek 1234")),
+        format!("qRcmd,{}", hex(b"seek time 0.0001")),
+        "bc".to_owned(),
+        "vCont;c".to_owned(),
+    ];
+    let [whole, sliced] = [false, true].map(|is_sliced| {
+        let mut client = Client::greeted();
+        client.desk.is_sliced = is_sliced;
+        let told: Vec<_> = packets
+            .iter()
+            .map(|packet| {
+                (
+                    client.send(packet.as_bytes()),
+                    client.position(),
+                    client.hash(),
+                )
+            })
+            .collect();
+        client.expect_unchanged();
+        told
+    });
+    for (packet, (whole, sliced)) in packets.iter().zip(whole.iter().zip(&sliced)) {
+        assert_eq!(whole, sliced, "{packet}");
+    }
+}
+
+#[test]
+fn nothing_is_received_while_a_run_is_put_aside() {
+    let mut client = Client::greeted();
+    client.desk.is_sliced = true;
+    let run = super::frame(b"vCont;c");
+    let both = [run.as_slice(), &super::frame(b"g")].concat();
+    assert_eq!(client.server.receive(&both, &mut client.desk), run.len());
+    assert!(client.server.is_running() && client.server.take_output().is_empty());
+    assert_eq!(client.server.receive(b"+", &mut client.desk), 0);
+    // A break is heard when it goes on.
+    client.desk.patience = Some(0);
+    client.server.go_on(&mut client.desk);
+    assert!(!client.server.is_running());
+    let said = client.server.take_output();
+    assert!(said.starts_with(b"$T02"), "{said:?}");
+    // Another client finds nothing of it.
+    client.desk.patience = None;
+    client.server.receive(&run, &mut client.desk);
+    client.server.welcome();
+    assert!(!client.server.is_running());
+    client.expect_unchanged();
+}
+
+#[test]
+fn breaks_are_found_between_packets_alone() {
+    let mut finder = crate::gdb::BreakFinder::default();
+    let stream = b"+$a\x03#03+$\x03#\x03\x03\x03$";
+    let found: Vec<usize> = stream
+        .iter()
+        .enumerate()
+        .filter_map(|(at, byte)| finder.is_break_at(*byte).then_some(at))
+        .collect();
+    assert_eq!(found, [13]);
+}
