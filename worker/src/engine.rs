@@ -4,6 +4,7 @@
 //! ([`Engine::take_message`]) and fetches what it wants ([`Engine::take_want`]).
 
 mod code;
+mod gdb;
 mod index;
 mod library;
 mod live;
@@ -15,7 +16,10 @@ mod stops;
 mod travel;
 mod words;
 
-use crate::protocol::{Command, Message, Position, Request, RequestId, StopPoint, Supply, Want};
+use crate::protocol::{
+    Command, GDB_HAS_POSITION, Message, Position, Request, RequestId, StopPoint, Supply, Want,
+};
+use gdb::Gdb;
 use index::IndexWork;
 use library::Library;
 use live::Live;
@@ -86,6 +90,7 @@ pub struct Engine {
     work: Option<(RequestId, Work)>,
     stops: Vec<Understood>,
     is_cancelled: bool,
+    gdb: Option<Gdb>,
 }
 
 impl Default for Engine {
@@ -106,17 +111,35 @@ impl Engine {
             work: None,
             stops: Vec::new(),
             is_cancelled: false,
+            gdb: None,
         }
     }
 
     /// Takes a request.
     pub fn receive(&mut self, request: Request) {
-        if request.command == Command::Cancel {
-            self.is_cancelled |= self.work.is_some();
-            self.messages.push_back(Message::Done { id: request.id });
-            return;
+        match request.command {
+            Command::Cancel => {
+                self.is_cancelled |= self.work.is_some();
+                self.break_gdb();
+                self.done(request.id);
+            }
+            Command::DetachGdb => {
+                self.detach_gdb();
+                self.done(request.id);
+            }
+            // What is heard at once can stop a run.
+            Command::GdbBytes(bytes) if self.hears_gdb() => {
+                self.hear_gdb(&bytes);
+                self.done(request.id);
+            }
+            Command::AttachGdb if !self.makes_way_for_gdb() => {
+                let why = "the recording is still being opened: try again in a moment";
+                self.refuse(request.id, because(why));
+            }
+            command => {
+                self.requests.push_back(Request { command, ..request });
+            }
         }
-        self.requests.push_back(request);
     }
 
     /// The next thing that has to be fetched.
@@ -166,12 +189,19 @@ impl Engine {
         if self.work.is_some() {
             return self.work_on(wall);
         }
+        if self.gdb_runs() {
+            self.run_gdb_on();
+            return Next::Now;
+        }
         if let Some(Request { id, command }) = self.requests.pop_front() {
             match self.carry_out(id, command, wall) {
                 Ok(Some(work)) => self.work = Some((id, work)),
                 Ok(None) => self.done(id),
                 Err(refusal) => self.refuse(id, refusal),
             }
+            return Next::Now;
+        }
+        if self.answer_gdb() {
             return Next::Now;
         }
         self.record_on(wall)
@@ -254,6 +284,9 @@ impl Engine {
         command: Command,
         wall: Duration,
     ) -> Result<Option<Work>, Refusal> {
+        if self.gdb.is_some() && moves(&command, &self.subject) {
+            return Err(because(GDB_HAS_POSITION));
+        }
         match command {
             Command::Boot(boot) => {
                 self.close();
@@ -318,13 +351,21 @@ impl Engine {
                 self.messages
                     .push_back(Message::Trace { id, bytes, packed });
             }
-            // Carried out when it came.
-            Command::Cancel => {}
+            Command::AttachGdb => self.attach_gdb()?,
+            Command::GdbBytes(bytes) => {
+                if self.gdb.is_none() {
+                    return Err(because("no gdb is attached"));
+                }
+                self.hear_gdb(&bytes);
+            }
+            // Carried out when they came.
+            Command::Cancel | Command::DetachGdb => {}
         }
         Ok(None)
     }
 
     fn close(&mut self) {
+        self.end_gdb(Some("the page has left the recording"));
         self.subject = Subject::Nothing;
         self.stops.clear();
         self.library.forget_supplies();
@@ -387,11 +428,26 @@ impl Engine {
 
 fn session_of(subject: &mut Subject) -> Result<&mut DebugSession, Refusal> {
     match subject {
-        Subject::Trace(opened) => Ok(&mut opened.session),
+        Subject::Trace(opened) => Ok(opened.server.session_mut()),
         Subject::Live(live) => live
             .past()
             .ok_or_else(|| because("the machine is running: pause it first")),
         Subject::Nothing => Err(because("nothing is open")),
+    }
+}
+
+/// Whether a command brings the session elsewhere, if only for a while.
+fn moves(command: &Command, subject: &Subject) -> bool {
+    match command {
+        Command::Pause
+        | Command::Resume
+        | Command::Seek(_)
+        | Command::Step { .. }
+        | Command::Run { .. }
+        | Command::FindHits(_)
+        | Command::Index => true,
+        Command::Save { .. } => matches!(subject, Subject::Live(_)),
+        _ => false,
     }
 }
 

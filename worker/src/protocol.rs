@@ -1,8 +1,8 @@
 //! What a page and an engine say to each other.
 //!
 //! A page sends [`Request`]s, an engine [`Message`]s, each as one encoded message ([`encode`], [`decode`]). A request is
-//! carried out in the order in which it came, looks too; [`Command::Cancel`] alone overtakes, and ends what is under way
-//! between two slices of it. Every request is answered by exactly one [`Message::Done`] or [`Message::Failed`] with its
+//! carried out in the order in which it came, looks too; [`Command::Cancel`] overtakes, and ends what is under way
+//! between two slices of it, and so does what a gdb sends, and its end. Every request is answered by exactly one [`Message::Done`] or [`Message::Failed`] with its
 //! number, after everything else that belongs to it.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -10,6 +10,13 @@ use thiserror::Error;
 
 /// Bytes of one message at the most: an image, with room.
 pub const MESSAGE_BYTES_MAX: u64 = 1 << 30;
+
+/// What somebody is told who wants to move while a gdb is attached.
+pub const GDB_HAS_POSITION: &str =
+    "gdb has the position: `detach` in gdb, or disconnect here, to move";
+
+/// Bytes for gdb in one message at the most.
+pub const GDB_BYTES_MAX: usize = 64 << 10;
 
 /// The bytes are no message of this version.
 #[derive(Debug, Error)]
@@ -95,8 +102,16 @@ pub enum Command {
         /// Whether kernel and initrd go in.
         embeds_images: bool,
     },
-    /// Ends what is under way. It is answered as interrupted; the position is where it had got to.
+    /// Ends what is under way. It is answered as interrupted; the position is where it had got to. A run of gdb's stops as by
+    /// Ctrl-C.
     Cancel,
+    /// A gdb debugs what is open from now on, where it stands; other travels end. Until [`Command::DetachGdb`] or
+    /// [`Message::GdbGone`], whatever would move the position is refused: it is gdb's.
+    AttachGdb,
+    /// What that gdb has sent, in order. It overtakes.
+    GdbBytes(Vec<u8>),
+    /// That gdb has gone. The position stays, or is where gdb's diversion began. It overtakes.
+    DetachGdb,
 }
 
 /// A machine to boot.
@@ -397,6 +412,18 @@ pub enum Message {
         /// It was cancelled.
         is_cancelled: bool,
     },
+    /// What the gdb that is attached is to be sent, in order; at most [`GDB_BYTES_MAX`] at once.
+    GdbBytes(Vec<u8>),
+    /// A run of gdb's is under way. Where it stops comes as [`Message::Position`].
+    GdbRuns {
+        /// Where it has got to.
+        icount: u64,
+    },
+    /// No gdb is attached any more, and nobody has asked for that by [`Command::DetachGdb`].
+    GdbGone {
+        /// Why, in one sentence for the person; none when gdb has said goodbye.
+        reason: Option<String>,
+    },
 }
 
 /// What is open.
@@ -460,7 +487,7 @@ pub struct Printed {
 /// Where an engine stands.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Position {
-    /// The request that led here.
+    /// The request that led here; 0 when it was gdb.
     pub id: RequestId,
     /// Position.
     pub icount: u64,

@@ -58,7 +58,7 @@ fn gdb_with(trace: &Path, arguments: &[&str], commands: &[&str]) -> String {
     finish(&mut command).stdout
 }
 
-fn gdb(trace: &Path, commands: &[&str]) -> String {
+pub(crate) fn gdb(trace: &Path, commands: &[&str]) -> String {
     gdb_with(trace, &[], commands)
 }
 

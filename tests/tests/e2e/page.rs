@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod gdb;
+
 use super::support::{folder, guest, record, replay};
 use reprise_core::image::ImageHash;
 use reprise_worker::engine::{Engine, Next};

@@ -52,7 +52,7 @@ impl IndexWork {
         let replay = ReplaySession::new(opened.source.machine()?, entries);
         Ok(Self {
             phase: Phase::Verify(Box::new(replay)),
-            collector: opened.session.kernel().ok().map(Collector::new),
+            collector: opened.server.session().kernel().ok().map(Collector::new),
         })
     }
 
@@ -62,7 +62,7 @@ impl IndexWork {
         opened: &mut Opened,
         out: &mut VecDeque<Message>,
     ) -> Result<Progress, Refusal> {
-        let end = opened.session.timeline().end().0;
+        let end = opened.server.session().timeline().end().0;
         match &mut self.phase {
             Phase::Verify(replay) => {
                 let to = replay.machine().icount().after(SLICE_STEPS);
@@ -89,7 +89,7 @@ impl IndexWork {
                 };
                 let goes_on = std::mem::replace(has_begun, true);
                 let is_over = collector.slice(opened, goes_on)?;
-                let upto = opened.session.timeline().position().0;
+                let upto = opened.server.session().timeline().position().0;
                 let mut part = std::mem::take(&mut collector.part);
                 part.upto = upto;
                 out.push_back(Message::Indexed(part));
@@ -144,7 +144,7 @@ impl Collector {
 
     /// Whether the end was reached.
     fn slice(&mut self, opened: &mut Opened, goes_on: bool) -> Result<bool, Refusal> {
-        let timeline = opened.session.timeline_mut();
+        let timeline = opened.server.session_mut().timeline_mut();
         let plan = DebugPlan {
             system_calls: true,
             user_entries: true,

@@ -3,12 +3,13 @@
 use super::machine::Blueprint;
 use super::open::{Guest, named, told_of};
 use super::travel::Travel;
-use super::{Next, Refusal, because, library::Library, words};
+use super::{Next, Refusal, because, gdb, library::Library, words};
 use crate::protocol::{Boot, Message, Printed, Recording, TerminalSize};
 use reprise_core::event::{ConsolePort, Start};
 use reprise_core::machine::{BootKind, Machine, MachineConfig, Snapshot, StateHash};
 use reprise_core::output::{Output, OutputKind};
 use reprise_core::types::{Icount, TerminalSize as CoreSize};
+use reprise_debugger::gdb::GdbServer;
 use reprise_debugger::session::DebugSession;
 use reprise_recorder::entry::{Entry, EntryLog, TimedEvent};
 use reprise_recorder::images::{ImageRef, ImageSet};
@@ -120,7 +121,8 @@ pub(crate) struct Live {
     pub(crate) images: Vec<ImageRef>,
     pub(crate) clock_unix_seconds: u64,
     source: Arc<dyn MachineSource>,
-    past: Option<DebugSession>,
+    /// What it is looked at through; a gdb may be its client.
+    past: Option<GdbServer>,
     /// Wall time while the machine stood still because its past was looked at.
     stood_still: Duration,
     paused_at: Option<Duration>,
@@ -226,6 +228,10 @@ impl Live {
     }
 
     pub(crate) fn past(&mut self) -> Option<&mut DebugSession> {
+        self.past.as_mut().map(GdbServer::session_mut)
+    }
+
+    pub(crate) fn server(&mut self) -> Option<&mut GdbServer> {
         self.past.as_mut()
     }
 
@@ -330,7 +336,7 @@ impl Live {
                 TimelineOptions::default(),
             )?;
             timeline.extend(Vec::new(), self.machine().icount())?;
-            self.past = Some(DebugSession::new(timeline));
+            self.past = Some(gdb::server(DebugSession::new(timeline)));
             self.paused_at = Some(wall);
         }
         Ok(Travel::Seek(crate::protocol::Target::End))

@@ -3,13 +3,14 @@
 use super::library::Library;
 use super::live::Live;
 use super::machine::Blueprint;
-use super::{Engine, Progress, Refusal, Subject, because};
+use super::{Engine, Progress, Refusal, Subject, because, gdb};
 use crate::protocol::{
     Boot, Input, InputKind, Message, Recording, RequestId, TerminalSize, TraceSource, Want,
 };
 use reprise_core::event::InputEvent;
 use reprise_core::image::ImageHash;
 use reprise_core::types::TerminalSize as CoreSize;
+use reprise_debugger::gdb::GdbServer;
 use reprise_debugger::session::DebugSession;
 use reprise_recorder::entry::{Entry, TimedEvent};
 use reprise_recorder::images::{ImageRef, ImageRole, ImageSet};
@@ -74,7 +75,8 @@ pub(crate) struct TraceFile {
 pub(crate) struct Opened {
     pub(crate) file: TraceFile,
     pub(crate) source: Arc<dyn MachineSource>,
-    pub(crate) session: DebugSession,
+    /// What it is looked at through; a gdb may be its client.
+    pub(crate) server: GdbServer,
 }
 
 impl Opening {
@@ -348,7 +350,7 @@ impl Engine {
         self.subject = Subject::Trace(Box::new(Opened {
             file,
             source,
-            session: DebugSession::new(timeline),
+            server: gdb::server(DebugSession::new(timeline)),
         }));
         self.tell_position(id, Vec::new(), Vec::new(), true);
         Ok(())
