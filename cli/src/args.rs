@@ -26,6 +26,7 @@ Examples:
   reprise index bug.rpt                    make it quick to travel in
   reprise verify bug.rpt --against checkpoint
   reprise serve bug.rpt                        look at it in a browser
+  reprise bridge                               and with gdb what the browser shows
   reprise help record                          more about one command
 
 Exit status of run and record: that of the guest's command (127: the guest has no such command); 0 when \
@@ -170,6 +171,18 @@ Examples:
 The link goes to standard output. Images that the site lacks and this computer has are served, too. Only this computer can \
 reach the server; for others, put the site's folder on any web server. Ctrl-C ends it.")]
     Serve(ServeArgs),
+    /// Bring a gdb of this computer to the recording that a page shows.
+    #[command(after_help = "\
+Examples:
+  reprise bridge                               for a page of `reprise serve`
+  reprise bridge --origin https://name.example for a page of another site
+  gdb-multiarch -ex 'set remotetimeout 60' -ex 'target remote 127.0.0.1:7711'
+
+It prints a code. Press \"gdb\" on the page, paste it, then start gdb, or let it wait: it tries for some seconds. Any gdb that \
+knows RISC-V will do. Where gdb goes, the page follows, and stays there when gdb has gone; meanwhile the page's own buttons \
+do not move. A code lets one page in, once, and the next one is printed when that page has gone. Only this computer can \
+connect, only from a page that it serves itself or that --origin names. The codes go to standard output. Ctrl-C ends it.")]
+    Bridge(BridgeArgs),
     /// Print the link that opens a trace in the page.
     #[command(after_help = "\
 Examples:
@@ -479,6 +492,19 @@ pub(crate) struct ServeArgs {
     pub(crate) port: u16,
     #[command(flatten)]
     pub(crate) images: ImagesArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BridgeArgs {
+    /// TCP port of the loopback interface for gdb; 0 is any free one. Default: 7711, or any free one.
+    #[arg(long, value_name = "N")]
+    pub(crate) gdb_port: Option<u16>,
+    /// TCP port of the loopback interface for the page; 0 is any free one. Default: 7712, or any free one.
+    #[arg(long, value_name = "N")]
+    pub(crate) port: Option<u16>,
+    /// Let a page of this site connect, too. It can then do what gdb is asked to do; allow what you trust.
+    #[arg(long, value_name = "ORIGIN", value_parser = crate::bridge::origin_from_text)]
+    pub(crate) origin: Vec<String>,
 }
 
 #[derive(Args, Debug)]

@@ -1,6 +1,7 @@
 //! The commands. Each yields the exit status, or an error that is bad usage or bad input.
 
 pub(crate) mod bare;
+pub(crate) mod bridge;
 pub(crate) mod events;
 pub(crate) mod gdb;
 pub(crate) mod index;

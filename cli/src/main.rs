@@ -2,6 +2,7 @@
 //! is in the recorder.
 
 mod args;
+mod bridge;
 mod commands;
 mod console;
 mod date;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::TravelBench(args) => commands::travel_bench::travel_bench(&args),
         Command::Gdb(args) => commands::gdb::gdb(&args),
         Command::Serve(args) => commands::serve::serve(&args),
+        Command::Bridge(args) => commands::bridge::bridge(&args),
         Command::Share(args) => commands::share::share(&args),
         Command::Save(args) => commands::save::save(&args),
         Command::Bare(args) => commands::bare::bare(&args),

@@ -1,4 +1,4 @@
-//! `serve` and `share`, as processes.
+//! `serve`, `bridge` and `share`, as processes.
 
 mod support;
 
@@ -136,7 +136,47 @@ fn a_site_and_a_trace_are_served_to_this_computer() {
     server.stop();
 }
 
-/// A `reprise serve` at a free port.
+#[test]
+fn a_bridge_prints_a_code_refuses_others_and_ends_by_ctrl_c() {
+    let place = Place::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = listener.local_addr().expect("it is bound").port();
+    let taken = taken.to_string();
+    for (taken_by, other) in [("--port", "--gdb-port"), ("--gdb-port", "--port")] {
+        place
+            .run(&["bridge", other, "0", taken_by, &taken])
+            .expect_refusal("name another with");
+    }
+    let bad = place.run(&["bridge", "--origin", "https://a.example/page"]);
+    assert_eq!(bad.status, Some(2), "{}", bad.stderr);
+
+    let server = Server::of(&place, &["bridge", "--port", "0", "--gdb-port", "0"]);
+    let (port, token) = server.link.split_once('-').expect(&server.link);
+    assert!(token.len() == 32 && token.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let ask = |origin: &str, token: &str| {
+        let address = format!("127.0.0.1:{port}");
+        let mut stream = TcpStream::connect(&address).expect("it listens");
+        let request = format!(
+            "GET /{token} HTTP/1.1\r\nHost: {address}\r\nOrigin: {origin}\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).expect("it answers");
+        (stream, String::from_utf8_lossy(&answer).into_owned())
+    };
+    assert_eq!(ask("https://a.example", token).1, "HTTP/1.1 403");
+    assert_eq!(
+        ask("http://localhost:7710", &token.replace(|_| true, "0")).1,
+        "HTTP/1.1 401"
+    );
+    let (_page, answer) = ask("http://localhost:7710", token);
+    assert_eq!(answer, "HTTP/1.1 101");
+    assert_eq!(ask("http://localhost:7710", token).1, "HTTP/1.1 410");
+    server.stop();
+}
+
+/// A `reprise serve` at a free port, or another command that prints a line for who waits for it.
 struct Server {
     child: Child,
     link: String,
@@ -144,8 +184,12 @@ struct Server {
 
 impl Server {
     fn start(place: &Place, arguments: &[&str]) -> Self {
+        Self::of(place, &[&["serve", "--port", "0"], arguments].concat())
+    }
+
+    fn of(place: &Place, words: &[&str]) -> Self {
         let mut child = place
-            .reprise(&[&["serve", "--port", "0"], arguments].concat())
+            .reprise(words)
             .stdout(Stdio::piped())
             .spawn()
             .expect("reprise starts");
