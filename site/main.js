@@ -40,6 +40,70 @@ async function fetchWithProgress(url, tell) {
   return new Response(response.body.pipeThrough(counter), { headers: { 'Content-Type': 'application/wasm' } });
 }
 
+/// What waits to be sent to gdb at the most, which waits for its answers; more is a gdb that reads nothing.
+const BRIDGE_WAITING_BYTES_MAX = 16 << 20;
+
+/// The connection to `reprise bridge` on this computer, which a person makes with a code.
+class Bridge {
+  #socket;
+
+  open(address) {
+    this.close();
+    let socket;
+    try {
+      socket = new WebSocket(address);
+    } catch (error) {
+      // Later, since the app is in the middle of asking for it.
+      setTimeout(() => app.bridge_closed(`this browser does not connect: ${error.message}`));
+      return;
+    }
+    socket.binaryType = 'arraybuffer';
+    let wasOpen = false;
+    const ifCurrent = (action) => (event) => this.#socket === socket && action(event);
+    socket.onopen = ifCurrent(() => {
+      wasOpen = true;
+      app.bridge_opened();
+    });
+    socket.onmessage = ifCurrent(({ data }) => {
+      if (typeof data === 'string') {
+        app.bridge_text(data);
+      } else {
+        app.bridge_bytes(new Uint8Array(data));
+      }
+    });
+    // A browser does not tell a page what the other side has answered.
+    socket.onclose = ifCurrent(() => {
+      this.#socket = undefined;
+      app.bridge_closed(
+        wasOpen
+          ? 'The bridge has ended the connection: look at its terminal.'
+          : 'No connection: is `reprise bridge` running, and is this the code that it printed last? Its terminal says whom it refused.',
+      );
+    });
+    this.#socket = socket;
+  }
+
+  send(data) {
+    if (this.#socket?.readyState !== WebSocket.OPEN) {
+      return;
+    }
+    this.#socket.send(data);
+    if (this.#socket.bufferedAmount > BRIDGE_WAITING_BYTES_MAX) {
+      // Not from within the app's own call.
+      setTimeout(() => {
+        this.close();
+        app.bridge_closed('gdb asks for more than it reads.');
+      });
+    }
+  }
+
+  close() {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    socket?.close();
+  }
+}
+
 /// The engines: the main one from the start, the one that indexes when it is first needed.
 class Engines {
   #workers = new Map();
@@ -161,6 +225,7 @@ export async function run(page) {
     return;
   }
   const engines = new Engines(page);
+  const bridge = new Bridge();
   // The engine's program is on its way while the app's is.
   engines.start(0);
   const demos = readDemos();
@@ -175,6 +240,11 @@ export async function run(page) {
     pickFile,
     demosJson: () => demosText,
     siteUrl: () => page.siteUrl,
+    bridgeOpen: (address) => bridge.open(address),
+    // A view of the app's memory is sent as it is now.
+    bridgeSend: (bytes) => bridge.send(bytes.slice()),
+    bridgeSay: (text) => bridge.send(text),
+    bridgeClose: () => bridge.close(),
   };
   // For tests, and for whoever is curious in the console.
   globalThis.repriseApp = app;

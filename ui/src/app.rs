@@ -4,6 +4,7 @@
 //! start to end, for what is known of all of it: output, system calls, threads, and whether it is the same execution.
 
 mod acting;
+mod bridging;
 mod dialogs;
 mod hearing;
 mod opening;
@@ -12,6 +13,7 @@ mod tests;
 mod told;
 
 use crate::asker::{Asker, Purpose};
+use crate::bridge::Bridge;
 use crate::controls::{self, Controls};
 use crate::dock::{Dock, Pane};
 use crate::host::Host;
@@ -57,6 +59,7 @@ pub struct App {
     timeline: Timeline,
     controls: Controls,
     dialog: Option<Dialog>,
+    bridge: Bridge,
     /// What went wrong last.
     failure: Option<String>,
     /// The trace of what is open, where it has been asked for.
@@ -83,6 +86,7 @@ impl App {
             timeline: Timeline::default(),
             controls: Controls::default(),
             dialog: None,
+            bridge: Bridge::default(),
             failure: None,
             trace: None,
             packed: None,
@@ -121,6 +125,7 @@ impl App {
     /// | `verified_hash`, `verified_icount`, `hash_count` | once all of it has been executed |
     /// | `call_count` | system calls known |
     /// | `reasons`, `met` | why it stands here, and the numbers of the stops met |
+    /// | `bridge` | how far the connection to `reprise bridge` is, in words |
     /// | `failure`, `link`, `dialog` | what is told, the link shown, whether something lies on top |
     #[must_use]
     pub fn test_state(&mut self) -> String {
@@ -132,6 +137,7 @@ impl App {
             },
             "is_busy": self.main.is_busy() || self.reader.is_busy(),
             "failure": self.failure,
+            "bridge": self.bridge.words(),
             "link": self.dialog.as_ref().and_then(Dialog::link),
             "dialog": self.dialog.is_some(),
         });
@@ -240,19 +246,25 @@ impl App {
         let Screen::Open(session) = &mut self.screen else {
             return;
         };
-        let is_busy = self.main.is_busy() || self.reader.is_busy();
+        let is_busy = self.main.is_busy() || self.reader.is_busy() || self.bridge.runs_at.is_some();
+        let bridge = &self.bridge;
         let progress = [&self.main, &self.reader]
             .into_iter()
             .find_map(|asker| asker.progress())
             .map(|progress| (progress.words(), progress.share()));
         let mut asked = Panel::top("controls")
             .show(ui, |ui| {
-                let asked = self.controls.show(ui, session, is_busy);
+                let asked = self
+                    .controls
+                    .show(ui, session, is_busy, bridge.has_position());
                 views_menu(ui, &mut self.dock);
                 asked
             })
             .inner;
-        Panel::bottom("status").show(ui, |ui| controls::status(ui, session, progress));
+        Panel::bottom("status").show(ui, |ui| {
+            controls::status(ui, session, progress);
+            controls::bridge_status(ui, bridge, session.recording.end);
+        });
         let is_typing = self.terminal.has_focus() && session.is_running()
             || ui.ctx().egui_wants_keyboard_input() && !self.terminal.has_focus();
         let mut actions = Vec::new();

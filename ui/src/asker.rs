@@ -33,12 +33,17 @@ pub(crate) enum Purpose {
     Look,
     /// Something small whose end nobody waits for.
     Small,
+    /// Carries bytes of gdb's, of which nothing is seen.
+    Relay,
 }
 
 impl Purpose {
     /// The engine is not to be asked to go elsewhere meanwhile.
     pub(crate) fn is_long(self) -> bool {
-        !matches!(self, Purpose::Small | Purpose::Look | Purpose::Stops)
+        !matches!(
+            self,
+            Purpose::Small | Purpose::Relay | Purpose::Look | Purpose::Stops
+        )
     }
 
     /// The position is about to be another.

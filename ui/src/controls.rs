@@ -1,10 +1,11 @@
 //! The bar with the buttons, and the keys that do the same.
 
 use crate::action::Action;
+use crate::bridge::{Bridge, Stage};
 use crate::session::{Mode, Session};
 use crate::words;
 use egui::{Button, ComboBox, Key, Modifiers, RichText, Ui};
-use reprise_worker::protocol::{Direction, StepUnit, Target};
+use reprise_worker::protocol::{Direction, GDB_HAS_POSITION, StepUnit, Target};
 
 /// What a person did in the bar.
 #[derive(Clone, PartialEq, Debug)]
@@ -25,6 +26,8 @@ pub(crate) enum Control {
     Play(Option<f64>),
     /// The dialog for links and files.
     Share,
+    /// The dialog for gdb.
+    Gdb,
     /// The list of keys.
     Keys,
     /// To the start page.
@@ -67,6 +70,7 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("Alt+←, Alt+→", "places visited"),
     ("Space", "play, stand still"),
     ("M", "mark this place"),
+    ("G", "gdb on this computer"),
     ("Esc", "stop what is under way"),
     ("W A S D, wheel", "zoom and pan the timeline"),
     ("?", "this list"),
@@ -90,7 +94,13 @@ impl Default for Controls {
 
 impl Controls {
     /// Draws the bar.
-    pub(crate) fn show(&mut self, ui: &mut Ui, session: &Session, is_busy: bool) -> Vec<Control> {
+    pub(crate) fn show(
+        &mut self,
+        ui: &mut Ui,
+        session: &Session,
+        is_busy: bool,
+        is_held: bool,
+    ) -> Vec<Control> {
         let mut controls = Vec::new();
         ui.horizontal_wrapped(|ui| {
             let mut button =
@@ -98,6 +108,7 @@ impl Controls {
                     if ui
                         .add_enabled(is_enabled, Button::new(text))
                         .on_hover_text(tip)
+                        .on_disabled_hover_text(if is_held { GDB_HAS_POSITION } else { tip })
                         .clicked()
                     {
                         controls.push(control);
@@ -133,7 +144,7 @@ impl Controls {
                 Mode::Paused => {
                     button(
                         ui,
-                        true,
+                        !is_held,
                         "Resume",
                         "Back to the present: the machine goes on",
                         Control::Resume,
@@ -141,7 +152,8 @@ impl Controls {
                 }
                 Mode::Replay | Mode::Halted => {}
             }
-            let can_go = !session.is_running();
+            let can_look = !session.is_running();
+            let can_go = can_look && !is_held;
             let seek = |target| Control::Do(Action::Seek(target));
             let run = |direction| Control::Do(Action::Run(direction));
             let unit = self.unit;
@@ -241,14 +253,14 @@ impl Controls {
             ui.separator();
             button(
                 ui,
-                can_go,
+                can_look,
                 "Mark",
                 "Mark this place (M)",
                 Control::Do(Action::AddMark(String::new())),
             );
             button(
                 ui,
-                can_go,
+                can_look,
                 "Share",
                 "A link or a file with this recording",
                 Control::Share,
@@ -259,6 +271,13 @@ impl Controls {
                 "Stop",
                 "Stop what is under way (Esc)",
                 Control::Do(Action::Cancel),
+            );
+            button(
+                ui,
+                true,
+                "gdb",
+                "Debug this with a gdb on this computer (G)",
+                Control::Gdb,
             );
             button(ui, true, "Keys", "All keys (?)", Control::Keys);
             if session.player.is_some() && self.speed != before {
@@ -346,9 +365,28 @@ impl Controls {
             {
                 controls.push(Control::Keys);
             }
+            if input.consume_key(Modifiers::NONE, Key::G) {
+                controls.push(Control::Gdb);
+            }
             controls
         })
     }
+}
+
+/// How far gdb is, where the person has asked for one.
+pub(crate) fn bridge_status(ui: &mut Ui, bridge: &Bridge, end: u64) {
+    if bridge.stage == Stage::Off {
+        return;
+    }
+    ui.horizontal_wrapped(|ui| {
+        ui.label(RichText::new(bridge.words()).strong());
+        if let Some(icount) = bridge.runs_at {
+            ui.label(format!("{} of {}", words::count(icount), words::count(end)));
+        }
+        if let Some(trouble) = &bridge.trouble {
+            ui.colored_label(ui.visuals().warn_fg_color, trouble);
+        }
+    });
 }
 
 /// The line below: where one is, why, and what is under way.

@@ -26,6 +26,19 @@ pub trait Host {
     /// The address bar shows this fragment from now on.
     fn replace_fragment(&mut self, fragment: &str);
 
+    /// Connects to a bridge, whose address begins with `ws://127.0.0.1:`, in place of another. What comes is handed to
+    /// [`App::heard_bridge`](crate::app::App::heard_bridge).
+    fn bridge_open(&mut self, address: &str);
+
+    /// Sends bytes for gdb over that connection.
+    fn bridge_send(&mut self, bytes: &[u8]);
+
+    /// Sends a text for the bridge itself.
+    fn bridge_say(&mut self, text: &str);
+
+    /// Ends that connection, if there is one; nothing more comes from it.
+    fn bridge_close(&mut self);
+
     /// Fresh random bytes.
     fn seed(&mut self) -> [u8; 32];
 
@@ -55,6 +68,8 @@ pub struct Nowhere {
     pub shown_fragment: std::rc::Rc<std::cell::RefCell<String>>,
     /// The demos.
     pub demos: String,
+    /// What a bridge was told: its address after `open`, texts after `say`, bytes after `send`, and `close`.
+    pub bridge: std::rc::Rc<std::cell::RefCell<Vec<String>>>,
 }
 
 impl Host for Nowhere {
@@ -87,6 +102,23 @@ impl Host for Nowhere {
 
     fn replace_fragment(&mut self, fragment: &str) {
         self.shown_fragment.replace(fragment.to_owned());
+    }
+
+    fn bridge_open(&mut self, address: &str) {
+        self.bridge.borrow_mut().push(format!("open {address}"));
+    }
+
+    fn bridge_send(&mut self, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        self.bridge.borrow_mut().push(format!("send {text}"));
+    }
+
+    fn bridge_say(&mut self, text: &str) {
+        self.bridge.borrow_mut().push(format!("say {text}"));
+    }
+
+    fn bridge_close(&mut self) {
+        self.bridge.borrow_mut().push("close".to_owned());
     }
 
     fn seed(&mut self) -> [u8; 32] {

@@ -8,17 +8,20 @@
 //! - `share`: links.
 //! - `link`, `host`: the ways to engines, and to the browser.
 //! - `asker`, `session`: requests under way, and what is open.
+//! - `bridge`: the connection by which a gdb debugs what is shown.
 //! - `words`, `format`: numbers as people read them.
 //! - `web` (wasm only): the app in a browser.
 //!
 //! # Invariants
 //! - Views draw and ask; the app alone carries out. No view blocks.
 //! - A page speaks to an engine by `reprise_worker::protocol`, and by nothing else.
-//! - What a link or a trace says is not trusted; nothing is fetched from elsewhere than the person was asked about.
+//! - What a link or a trace says is not trusted; nothing is fetched from elsewhere than the person was asked about, and no
+//!   link makes a connection to a bridge.
 
 pub mod action;
 pub mod app;
 mod asker;
+pub mod bridge;
 mod controls;
 pub mod dock;
 pub mod format;

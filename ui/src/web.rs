@@ -7,6 +7,7 @@
 //! and click with a real mouse. Bounds are in CSS pixels from the canvas's corner.
 
 use crate::app::App;
+use crate::bridge::BridgeEvent;
 use crate::host::{File, Host};
 use crate::link::Link;
 use eframe::wasm_bindgen::JsCast;
@@ -15,6 +16,7 @@ use egui::accesskit::{NodeId, TreeUpdate};
 use reprise_worker::protocol::{Message, Request, decode, encode};
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::time::Duration;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsError, JsValue};
 
@@ -30,6 +32,14 @@ extern "C" {
     fn demos_json() -> String;
     #[wasm_bindgen(js_namespace = repriseHost, js_name = siteUrl)]
     fn site_url() -> String;
+    #[wasm_bindgen(js_namespace = repriseHost, js_name = bridgeOpen)]
+    fn bridge_open(address: &str);
+    #[wasm_bindgen(js_namespace = repriseHost, js_name = bridgeSend)]
+    fn bridge_send(bytes: &[u8]);
+    #[wasm_bindgen(js_namespace = repriseHost, js_name = bridgeSay)]
+    fn bridge_say(text: &str);
+    #[wasm_bindgen(js_namespace = repriseHost, js_name = bridgeClose)]
+    fn bridge_close();
     /// Web Cryptography, `getRandomValues`: fills an array.
     #[wasm_bindgen(js_namespace = crypto, js_name = getRandomValues)]
     fn get_random_values(bytes: &mut [u8]);
@@ -55,8 +65,12 @@ fn with<T>(action: impl FnOnce(&mut Inbox) -> T) -> T {
 }
 
 fn repaint() {
+    repaint_after(Duration::ZERO);
+}
+
+fn repaint_after(soon: Duration) {
     if let Some(context) = with(|inbox| inbox.context.clone()) {
-        context.request_repaint();
+        context.request_repaint_after(soon);
     }
 }
 
@@ -102,8 +116,44 @@ pub fn deliver(which: usize, bytes: &[u8]) -> Result<(), JsError> {
             messages.push(message);
         }
     });
-    repaint();
+    // A page in the background draws nothing, and gdb waits for its answers; one that draws slowly draws as little as it can.
+    let heard = with_app(|app| app.is_bridged().then(|| app.hear())).flatten();
+    if let Some(soon) = heard.unwrap_or(Some(Duration::ZERO)) {
+        repaint_after(soon);
+    }
     Ok(())
+}
+
+fn heard_bridge(event: BridgeEvent) {
+    let is_seen = !matches!(event, BridgeEvent::Bytes(_));
+    with_app(|app| app.heard_bridge(event));
+    if is_seen {
+        repaint();
+    }
+}
+
+/// The connection to a bridge is there.
+#[wasm_bindgen]
+pub fn bridge_opened() {
+    heard_bridge(BridgeEvent::Opened);
+}
+
+/// The bridge has said something.
+#[wasm_bindgen]
+pub fn bridge_text(text: String) {
+    heard_bridge(BridgeEvent::Text(text));
+}
+
+/// gdb has said something.
+#[wasm_bindgen]
+pub fn bridge_bytes(bytes: Vec<u8>) {
+    heard_bridge(BridgeEvent::Bytes(bytes));
+}
+
+/// The connection has ended, or could not be made; why, in a sentence for the person.
+#[wasm_bindgen]
+pub fn bridge_closed(reason: String) {
+    heard_bridge(BridgeEvent::Closed(reason));
 }
 
 /// Takes a file that the person has chosen.
@@ -274,6 +324,22 @@ impl Host for Browser {
             // An address that cannot be shown is still in the dialog.
             let _ = history.replace_state_with_url(&JsValue::NULL, "", Some(address.trim()));
         }
+    }
+
+    fn bridge_open(&mut self, address: &str) {
+        bridge_open(address);
+    }
+
+    fn bridge_send(&mut self, bytes: &[u8]) {
+        bridge_send(bytes);
+    }
+
+    fn bridge_say(&mut self, text: &str) {
+        bridge_say(text);
+    }
+
+    fn bridge_close(&mut self) {
+        bridge_close();
     }
 
     fn seed(&mut self) -> [u8; 32] {

@@ -30,6 +30,9 @@ impl App {
     }
 
     pub(super) fn timeline_did(&mut self, event: TimelineEvent) {
+        if self.is_held() {
+            return;
+        }
         let Screen::Open(session) = &mut self.screen else {
             return;
         };
@@ -51,6 +54,13 @@ impl App {
 
     pub(super) fn control(&mut self, ui: &Ui, control: Control) {
         let now = ui.input(|input| input.time);
+        let moves = matches!(
+            control,
+            Control::Pause | Control::Resume | Control::Back | Control::Forth | Control::Play(_)
+        );
+        if moves && self.is_held() {
+            return;
+        }
         let Screen::Open(session) = &mut self.screen else {
             return;
         };
@@ -84,6 +94,7 @@ impl App {
                 None => session.stand_still(),
             },
             Control::Share => self.open_share(),
+            Control::Gdb => self.dialog = Some(Dialog::Gdb { is_new: true }),
             Control::Keys => self.dialog = Some(Dialog::Keys),
             Control::Leave => {
                 self.leave();
@@ -93,6 +104,13 @@ impl App {
     }
 
     pub(super) fn act(&mut self, ui: &Ui, action: Action) {
+        let moves = matches!(
+            action,
+            Action::Seek(_) | Action::Step(..) | Action::Run(_) | Action::FindHits(_)
+        );
+        if moves && self.is_held() {
+            return;
+        }
         let Screen::Open(session) = &mut self.screen else {
             return;
         };
@@ -122,6 +140,9 @@ impl App {
             Action::Cancel => {
                 session.wanted = None;
                 session.stand_still();
+                if self.bridge.runs_at.is_some() {
+                    self.main.ask(Command::Cancel, Purpose::Small);
+                }
                 self.main.cancel();
                 self.reader.cancel();
             }

@@ -1,12 +1,13 @@
-//! What is asked and shown on top of everything: foreign addresses, sharing, keys.
+//! What is asked and shown on top of everything: foreign addresses, sharing, gdb, keys.
 
 use super::{App, Opening, Screen};
 use crate::asker::Purpose;
+use crate::bridge::{Bridge, Stage, command_for};
 use crate::controls::KEYS;
 use crate::session::Origin;
 use crate::share::{self, LINK_TRACE_BYTES_MAX, Place, View};
 use crate::words;
-use egui::{Id, Modal, ScrollArea, Ui};
+use egui::{Button, Id, Key, Modal, ScrollArea, TextEdit, Ui};
 use reprise_worker::protocol::{Command, Thread, TraceSource};
 
 /// What lies on top.
@@ -19,6 +20,11 @@ pub(super) enum Dialog {
     },
     /// A link and files; the link, or why there is none.
     Share(Result<String, String>),
+    /// The connection to a bridge.
+    Gdb {
+        /// It has just been opened.
+        is_new: bool,
+    },
     /// All keys.
     Keys,
 }
@@ -38,11 +44,20 @@ enum Choice {
     Close,
     Fetch,
     SaveFile { embeds_images: bool },
+    Connect,
+    Disconnect,
 }
 
 impl App {
     pub(super) fn show_dialog(&mut self, ui: &Ui) {
-        let Some(dialog) = &self.dialog else { return };
+        let command = match &self.dialog {
+            Some(Dialog::Gdb { .. }) => command_for(&self.host.site_url()),
+            _ => String::new(),
+        };
+        let Some(dialog) = &mut self.dialog else {
+            return;
+        };
+        let bridge = &mut self.bridge;
         let room = ui.ctx().content_rect().size();
         let response = Modal::new(Id::unique("dialog")).show(ui.ctx(), |ui| {
             ui.set_max_width((room.x - 80.0).clamp(200.0, 560.0));
@@ -51,6 +66,7 @@ impl App {
                 Dialog::Share(link) => {
                     share_dialog(ui, link, self.trace.as_ref().map_or(0, Vec::len))
                 }
+                Dialog::Gdb { is_new } => gdb_dialog(ui, bridge, &command, std::mem::take(is_new)),
                 Dialog::Keys => keys(ui),
             }
         });
@@ -65,6 +81,8 @@ impl App {
                 self.main
                     .ask(Command::Save { embeds_images }, Purpose::SaveForFile);
             }
+            Some(Choice::Connect) => self.join_bridge(),
+            Some(Choice::Disconnect) => self.leave_bridge(),
             Some(Choice::Close) => self.dialog = None,
             None if is_left => self.dialog = None,
             None => {}
@@ -173,6 +191,55 @@ fn share_dialog(
             choice = Some(Choice::SaveFile {
                 embeds_images: true,
             });
+        }
+        if ui.button("Close").clicked() {
+            choice = Some(Choice::Close);
+        }
+    });
+    choice
+}
+
+fn gdb_dialog(ui: &mut Ui, bridge: &mut Bridge, command: &str, is_new: bool) -> Option<Choice> {
+    let mut choice = None;
+    ui.heading("gdb");
+    ui.label("A gdb on this computer debugs what is shown here, and this page follows. Meanwhile only gdb moves.");
+    ui.horizontal_wrapped(|ui| {
+        ui.label("1. In a terminal:");
+        ui.monospace(command);
+    });
+    ui.horizontal(|ui| {
+        let label = ui.label("2. The code that it prints:");
+        let can_connect = bridge.stage == Stage::Off;
+        let field = TextEdit::singleline(&mut bridge.code)
+            .hint_text("7712-…")
+            .desired_width(280.0);
+        let field = ui.add_enabled(can_connect, field).labelled_by(label.id);
+        if is_new {
+            field.request_focus();
+        }
+        let is_entered = field.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
+        let button = ui
+            .add_enabled(can_connect, Button::new("Connect"))
+            .on_hover_text("A code lets one page in, once");
+        if can_connect && (is_entered || button.clicked()) {
+            choice = Some(Choice::Connect);
+        }
+    });
+    ui.horizontal_wrapped(|ui| {
+        ui.label("3. In gdb, what it prints for that, as");
+        ui.monospace("target remote 127.0.0.1:7711");
+    });
+    ui.separator();
+    ui.label(format!("State: {}", bridge.words()));
+    if let Some(trouble) = &bridge.trouble {
+        ui.colored_label(ui.visuals().warn_fg_color, trouble);
+    }
+    ui.horizontal(|ui| {
+        let disconnect = ui
+            .add_enabled(bridge.stage != Stage::Off, Button::new("Disconnect"))
+            .on_hover_text("End the connection, and gdb's with it; the position stays");
+        if disconnect.clicked() {
+            choice = Some(Choice::Disconnect);
         }
         if ui.button("Close").clicked() {
             choice = Some(Choice::Close);

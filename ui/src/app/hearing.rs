@@ -6,19 +6,38 @@ use crate::dock::Dock;
 use crate::model::Index;
 use crate::session::{Mode, Session};
 use reprise_worker::protocol::{Command, Message, Target, Thread, TraceSource};
+use std::time::Duration;
+
+/// How often it is shown how far a run of gdb's is: whoever draws slowly would hold gdb up.
+const PROGRESS_SEEN_AFTER: Duration = Duration::from_millis(250);
 
 impl App {
-    /// Takes in what the engines have said.
-    pub(super) fn hear(&mut self) {
+    /// Takes in what the engines have said. Each frame does so first. Says how soon another is to show it, if there is
+    /// something to be seen.
+    pub fn hear(&mut self) -> Option<Duration> {
+        let mut soon = None;
         for (message, purpose) in self.main.poll() {
+            let is_progress = matches!(message, Message::GdbRuns { .. });
+            let is_relayed =
+                matches!(message, Message::GdbBytes(_)) || purpose == Some(Purpose::Relay);
+            if is_progress {
+                soon = soon.or(Some(PROGRESS_SEEN_AFTER));
+            } else if !is_relayed {
+                soon = Some(Duration::ZERO);
+            }
             self.heard_main(message, purpose);
         }
         for (message, purpose) in self.reader.poll() {
+            soon = Some(Duration::ZERO);
             self.heard_reader(message, purpose);
         }
+        soon
     }
 
     pub(super) fn heard_main(&mut self, message: Message, purpose: Option<Purpose>) {
+        let Some(message) = self.heard_of_gdb(message) else {
+            return;
+        };
         match message {
             Message::Opened(recording) => {
                 let Screen::Opening(opening) = std::mem::replace(&mut self.screen, Screen::Start)

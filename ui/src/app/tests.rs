@@ -3,6 +3,7 @@
 mod panels;
 
 use super::App;
+use crate::bridge::BridgeEvent;
 use crate::host::{File, Nowhere};
 use crate::link::Scripted;
 use egui::{Event, Key, Modifiers, PointerButton, Pos2, vec2};
@@ -454,4 +455,171 @@ fn every_sign_of_the_list_of_keys_can_be_drawn() {
     page.harness.key_press(Key::Escape);
     page.frames();
     assert_eq!(page.state()["dialog"], false);
+}
+
+const CODE: &str = "7712-0123456789abcdef0123456789abcdef";
+
+impl Page {
+    /// What the bridge was told since the last call.
+    fn bridge_told(&self) -> Vec<String> {
+        self.host.bridge.take()
+    }
+
+    fn bridge_says(&mut self, event: BridgeEvent) {
+        self.harness.state_mut().heard_bridge(event);
+        self.frames();
+    }
+
+    fn text(&mut self, text: &str) {
+        self.bridge_says(BridgeEvent::Text(text.to_owned()));
+    }
+
+    fn bridge(&mut self) -> String {
+        self.state()["bridge"].as_str().expect("words").to_owned()
+    }
+
+    /// Connects as a person does: by a key, a pasted code and Enter.
+    fn connect(&mut self) {
+        self.harness.key_press(Key::G);
+        self.frames();
+        self.harness.event(Event::Text(CODE.to_owned()));
+        self.frames();
+        self.harness.key_press(Key::Enter);
+        self.frames();
+        self.harness.key_press(Key::Escape);
+        self.frames();
+        assert_eq!(self.state()["dialog"], false);
+    }
+}
+
+#[test]
+fn gdb_has_the_position_until_it_goes() {
+    let mut page = Page::with_recording();
+    assert_eq!(page.bridge(), "not connected");
+    page.connect();
+    let address = "open ws://127.0.0.1:7712/0123456789abcdef0123456789abcdef";
+    assert_eq!(page.bridge_told(), [address]);
+    assert_eq!(page.bridge(), "connecting");
+    page.bridge_says(BridgeEvent::Opened);
+    assert_eq!(page.bridge(), "waiting for gdb");
+    // Bytes of nobody are nobody's.
+    page.bridge_says(BridgeEvent::Bytes(b"+".to_vec()));
+    assert!(page.main.sent.borrow().is_empty());
+
+    page.text("gdb");
+    page.bridge_says(BridgeEvent::Bytes(b"+$?#3f".to_vec()));
+    let attach = page.asked(|command| *command == Command::AttachGdb);
+    page.asked(|command| *command == Command::GdbBytes(b"+$?#3f".to_vec()));
+    page.main_says([
+        Message::Done { id: attach },
+        Message::GdbBytes(b"$T05#b9".to_vec()),
+        Message::GdbRuns { icount: 1000 },
+    ]);
+    assert_eq!(page.bridge_told(), ["send $T05#b9"]);
+    assert_eq!(page.bridge(), "gdb runs");
+    page.press("Stop");
+    page.asked(|command| *command == Command::Cancel);
+    page.main_says([Message::Position(position(0, 600_000))]);
+    assert_eq!(page.bridge(), "gdb attached");
+    assert_eq!(page.state()["icount"], 600_000);
+    assert_eq!(page.screen(), "first line\nsecond");
+
+    // The page does not move, and says why; it looks and marks.
+    page.main.sent.borrow_mut().clear();
+    for key in [Key::Home, Key::F5, Key::F8, Key::Space] {
+        page.harness.key_press(key);
+        page.frames();
+    }
+    assert_eq!(page.seeks(), []);
+    let sent: Vec<Command> = (page.main.sent.borrow().iter())
+        .map(|request| request.command.clone())
+        .collect();
+    assert!(
+        sent.iter()
+            .all(|command| matches!(command, Command::Look(_))),
+        "{sent:?}"
+    );
+    assert!(
+        page.state()["failure"]
+            .to_string()
+            .contains("gdb has the position")
+    );
+    assert_eq!(page.state()["shown_icount"], 600_000);
+    page.press("Dismiss");
+
+    // It goes, and the page moves again.
+    page.main.sent.borrow_mut().clear();
+    page.text("gone");
+    page.asked(|command| *command == Command::DetachGdb);
+    assert_eq!(page.bridge_told(), ["say free"]);
+    assert_eq!(page.bridge(), "waiting for gdb");
+    page.harness.key_press(Key::Home);
+    page.frames();
+    assert_eq!(page.seeks().len(), 1);
+}
+
+#[test]
+fn a_gdb_that_cannot_be_let_in_is_told_why() {
+    let mut page = Page::new();
+    page.harness.state_mut().bridge.code = CODE.to_owned();
+    page.harness.state_mut().join_bridge();
+    page.bridge_says(BridgeEvent::Opened);
+    page.bridge_told();
+    page.text("gdb");
+    assert_eq!(
+        page.bridge_told(),
+        ["say free no recording is open on the page"]
+    );
+
+    let mut page = Page::with_recording();
+    page.connect();
+    page.bridge_says(BridgeEvent::Opened);
+    page.bridge_told();
+    page.text("gdb");
+    let attach = page.asked(|command| *command == Command::AttachGdb);
+    let why = "the machine is running: pause it first";
+    page.main_says([Message::Failed {
+        id: attach,
+        message: why.to_owned(),
+        is_cancelled: false,
+    }]);
+    assert_eq!(page.bridge_told(), [format!("say free {why}")]);
+    assert_eq!(page.bridge(), "waiting for gdb");
+    // The engine lets one go: the bridge hears that, and nothing for it comes late.
+    page.text("gdb");
+    let attach = page.asked(|command| *command == Command::AttachGdb);
+    page.main_says([
+        Message::Done { id: attach },
+        Message::GdbBytes(b"$OK#9a".to_vec()),
+        Message::GdbGone { reason: None },
+        Message::GdbBytes(b"late".to_vec()),
+    ]);
+    assert_eq!(page.bridge_told(), ["send $OK#9a", "say free"]);
+    page.text("gone");
+    assert_eq!(page.bridge_told(), [] as [&str; 0]);
+    // The connection ends while a gdb is there.
+    page.text("gdb");
+    let attach = page.asked(|command| *command == Command::AttachGdb);
+    page.main_says([Message::Done { id: attach }]);
+    page.bridge_says(BridgeEvent::Closed("it has ended".to_owned()));
+    page.asked(|command| *command == Command::DetachGdb);
+    assert_eq!(page.bridge(), "failed");
+}
+
+#[test]
+fn only_a_code_connects() {
+    let mut page = Page::with_recording();
+    page.host
+        .fragment
+        .replace(Some(format!("bridge={CODE}&gdb={CODE}&code={CODE}")));
+    page.frames();
+    assert_eq!(page.bridge_told(), [] as [&str; 0]);
+    page.harness.key_press(Key::G);
+    page.frames();
+    page.harness.event(Event::Text("7712-nonsense".to_owned()));
+    page.frames();
+    page.press("Connect");
+    assert_eq!(page.bridge_told(), [] as [&str; 0]);
+    assert_eq!(page.bridge(), "failed");
+    page.harness.get_by_label_contains("This is not a code");
 }

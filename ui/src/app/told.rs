@@ -24,7 +24,10 @@ pub(super) fn by_main(
             main.ask(Command::Pause, Purpose::Halt);
         }
         Message::Position(position) => {
-            session.recording.end = session.recording.end.max(position.icount);
+            // gdb can be in a diversion, beyond the end.
+            if position.id != 0 {
+                session.recording.end = session.recording.end.max(position.icount);
+            }
             // While somebody looks at another place, the engine's way there is of no account.
             arrive(session, position);
         }
