@@ -15,12 +15,13 @@ tests/web in browsers that nobody sees. Pictures of what they saw go to target/w
 contains it.
 ";
 
-/// The browsers, one font for what the page shows before the app does, and what Firefox needs for WebGL without a graphics card: a
-/// screen in memory and Mesa's renderer.
+/// The browsers, one font for what the page shows before the app does, what Firefox needs for WebGL without a graphics card (a
+/// screen in memory and Mesa's renderer), and the gdb that debugs what the page shows.
 const BROWSER_PACKAGES: &[&str] = &[
     "chromium",
     "firefox-esr",
     "fonts-dejavu-core",
+    "gdb-multiarch",
     "libgl1",
     "libgl1-mesa-dri",
     "xvfb",

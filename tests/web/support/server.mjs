@@ -70,6 +70,30 @@ export async function serve(...words) {
   };
 }
 
+/// `reprise bridge` at free ports.
+export async function bridge(...words) {
+  const process = spawn(PROGRAM, ['bridge', '--gdb-port', '0', '--port', '0', ...words], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const ended = new Promise((resolve) => process.on('exit', (status) => resolve(status)));
+  let said = '';
+  process.stderr.on('data', (bytes) => (said += bytes));
+  const codes = createInterface({ input: process.stdout })[Symbol.asyncIterator]();
+  return {
+    /// The next code that it prints.
+    code: async () => (await codes.next()).value,
+    /// What it has told the person.
+    said: () => said,
+    /// What gdb connects to.
+    target: () => /target remote (\S+)/.exec(said)[1],
+    /// Ends it as Ctrl-C does, and tells its exit status.
+    stop: () => {
+      process.kill('SIGINT');
+      return ended;
+    },
+  };
+}
+
 const TYPES = {
   '.css': 'text/css',
   '.html': 'text/html',
