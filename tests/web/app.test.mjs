@@ -83,6 +83,33 @@ for (const name of ['race', 'uaf', 'parser']) {
   });
 }
 
+for (const [name, typed] of [
+  ['race', ''],
+  ['uaf', ''],
+  ['parser', '1 + 2\n2^-1\n'],
+]) {
+  test(`the demo ${name} recorded in the page replays natively`, async () => {
+    const trace = path.join(folder, `${name}.rpt`);
+    await using(server.url, async (app) => {
+      await app.page.mouse.click(...(await app.middleOf((node) => node.role === 'TextInput' && node.label === 'Command')));
+      await app.page.keyboard.type(`/demos/${name}`);
+      await app.click('Boot Linux');
+      if (typed !== '') {
+        await app.until('the program', (state) => state.screen?.includes('> '));
+        await app.page.keyboard.type(typed);
+      }
+      await app.until('the end', (state) => state.mode === 'halted');
+      const hash = (await app.whole()).verified_hash;
+      await app.click(SHARE);
+      const { link } = await app.until('a link', (state) => state.link?.includes('#t='));
+      await saveShared(link, trace);
+      const native = await replayed(trace);
+      assert.equal(native.hash, hash);
+      await app.shot(`recorded-${name}`);
+    });
+  });
+}
+
 test('a position in the link is where it opens', async () => {
   await using(`${server.url}#trace=${await demo('race')}&at=60000000`, async (app) => {
     await app.until('the position', (state) => state.icount === 60_000_000 && !state.is_busy);

@@ -104,18 +104,22 @@ export class App {
     });
   }
 
+  /// The middle of the first node of which `isIt` holds.
+  async middleOf(isIt, what = 'something to click') {
+    const { bounds } = await this.node(what, (node) => node.bounds && isIt(node));
+    return [(bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2];
+  }
+
   /// Clicks the middle of the node with a label.
   async click(label) {
-    const isIt = (node) => node.label === label && node.bounds;
-    const { bounds } = await this.node(`something called “${label}”`, isIt);
-    await this.page.mouse.click((bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2);
+    await this.page.mouse.click(...(await this.middleOf((node) => node.label === label, `something called “${label}”`)));
   }
 
   /// Clicks the first node whose label fits, and returns its label.
   async clickFitting(pattern) {
     const isIt = (node) => pattern.test(node.label ?? '') && node.bounds;
-    const { bounds, label } = await this.node(`something that fits ${pattern}`, isIt);
-    await this.page.mouse.click((bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2);
+    const { label } = await this.node(`something that fits ${pattern}`, isIt);
+    await this.click(label);
     return label;
   }
 

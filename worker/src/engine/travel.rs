@@ -36,6 +36,7 @@ pub(crate) enum Travel {
         direction: RunDirection,
         unit: StepUnit,
         tid: Option<u32>,
+        has_begun: bool,
     },
 }
 
@@ -106,6 +107,7 @@ impl Travel {
                 direction,
                 unit,
                 tid: task.map(|task| task.tid),
+                has_begun: false,
             },
         })
     }
@@ -158,8 +160,18 @@ impl Engine {
             } => switch_slice(session, *direction, *own, has_begun)?,
             Travel::Step {
                 direction,
+                unit: StepUnit::Instruction,
+                tid: Some(tid),
+                has_begun,
+            } => {
+                let stops = stops_of(&self.stops);
+                step_slice(session, *direction, *tid, &stops, has_begun)?
+            }
+            Travel::Step {
+                direction,
                 unit,
                 tid,
+                ..
             } => step(session, *direction, *unit, *tid, &stops_of(&self.stops))?,
         };
         if stop.is_interrupted {
@@ -318,6 +330,22 @@ fn switch_slice(
     })
 }
 
+/// Executes an instruction of a thread, which may be a system call that waits for long, for a slice.
+fn step_slice(
+    session: &mut DebugSession,
+    direction: RunDirection,
+    tid: u32,
+    stops: &Stops,
+    has_begun: &mut bool,
+) -> Result<Stop, Refusal> {
+    Ok(if std::mem::replace(has_begun, true) {
+        session.step_thread_on(direction, tid, stops, &mut slice_end)?
+    } else {
+        session.step_thread(direction, tid, stops, &mut slice_end)?
+    })
+}
+
+/// A step of another kind, in one piece.
 fn step(
     session: &mut DebugSession,
     direction: RunDirection,
@@ -327,9 +355,6 @@ fn step(
 ) -> Result<Stop, Refusal> {
     let mut stop = match (unit, tid) {
         (StepUnit::Cpu, _) | (StepUnit::Instruction, None) => session.step_cpu(direction, stops)?,
-        (StepUnit::Instruction, Some(tid)) => {
-            session.step_thread(direction, tid, stops, &mut go_on)?
-        }
         (_, None) => {
             return Err(because(
                 "there is no program here whose lines could be stepped through: choose a thread",
