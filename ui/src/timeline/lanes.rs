@@ -164,6 +164,9 @@ impl Looks<'_> {
             if run.map(|(_, tid, _)| tid) != tid {
                 self.thread_run(rect, run.take(), x, session);
                 run = tid.map(|tid| (x, tid, upto));
+            } else if let Some((_, _, icount)) = &mut run {
+                // Its name is the last that it takes: a program begins as a copy of whoever starts it.
+                *icount = upto;
             }
         }
         let end = self
