@@ -91,7 +91,7 @@ for (const [name, typed] of [
   test(`the demo ${name} recorded in the page replays natively`, async () => {
     const trace = path.join(folder, `${name}.rpt`);
     await using(server.url, async (app) => {
-      await app.page.mouse.click(...(await app.middleOf((node) => node.role === 'TextInput' && node.label === 'Command')));
+      await app.click('command to run');
       await app.page.keyboard.type(`/demos/${name}`);
       await app.click('Boot Linux');
       if (typed !== '') {

@@ -45,6 +45,7 @@ async function going(app, label, from) {
 /// Value of a variable that is shown, by its whole name.
 async function variable(app, name) {
   const start = `variable ${name} = `;
+  await app.fresh();
   const node = await app.node(`the variable ${name}`, (node) => node.label?.startsWith(start));
   return node.label.slice(start.length).replace(/, changed$/, '');
 }
@@ -57,6 +58,7 @@ test('the use after free: from the signal back to the free', async () => {
     const crash = await going(app, 'Run', begin.icount);
     assert.match(crash.reasons.join(), /signal/i);
     await app.click('Stack');
+    await app.fresh();
     const bug = await lineWith('uaf.c', 'parent->links_out++');
     await app.clickFitting(new RegExp(`^frame \\d+: follow_link at uaf\\.c:${bug}$`));
     await app.click('Variables');
@@ -68,6 +70,7 @@ test('the use after free: from the signal back to the free', async () => {
     assert.equal(freed.met.length, 1);
     assert.ok(freed.icount < crash.icount);
     await app.click('Stack');
+    await app.fresh();
     for (const frame of [/^frame 0: free/, /: grow at uaf/, /: find_page at uaf/, /: follow_link at uaf/]) {
       await app.node(`the call ${frame}`, (node) => frame.test(node.label ?? ''));
     }
@@ -76,6 +79,7 @@ test('the use after free: from the signal back to the free', async () => {
     await app.click('Variables');
     const parent = BigInt(await variable(app, 'parent'));
     await app.click('Stack');
+    await app.fresh();
     await app.clickFitting(/: grow at uaf/);
     await app.click('Variables');
     const slots = BigInt((await variable(app, 'old_slots')).split(' ')[0]);
@@ -110,6 +114,7 @@ test('the race: from the message back to the store that put the counter back', a
     for (let tries = 0; tries < 4; tries++) {
       here = await going(app, 'Run back', here.icount);
       await app.click('Stack');
+      await app.fresh();
       await app.clickFitting(/^frame 0: take_tile at race\.c/);
       await app.click('Variables');
       await app.enter('expression to show', 'next_tile');
@@ -135,17 +140,19 @@ test('the parser: from the panic to the operator and the line that was typed', a
     const panic = await going(app, 'Run', begin.icount);
     assert.equal(panic.met.length, 1);
     await app.click('Stack');
+    await app.fresh();
     await app.clickFitting(/calculate at parser\.rs/);
     await app.click('Variables');
     assert.match(await variable(app, 'operator'), /Power/);
     await app.click('Stack');
+    await app.fresh();
     await app.clickFitting(/evaluate at parser\.rs/);
     await app.click('Variables');
     const line = await variable(app, 'line');
     assert.match(line, /\^-/);
     // The key that was pressed last before.
     await app.click('Inputs');
-    const typed = await app.clickFitting(/\^-/);
+    const typed = await app.clickFitting(/^input \d+ at .*\^-/);
     const state = await app.until('the input', (state) => !state.is_busy && state.icount < panic.icount);
     assert.match(typed, /\^-/);
     assert.doesNotMatch(state.screen, /panicked/);

@@ -17,7 +17,7 @@ use crate::limits::{
 };
 use crate::reader::TraceReader;
 use crate::record::{ConsolePort, Event, Input, Record};
-use crate::stream::{Completeness, trace_error};
+use crate::stream::{Completeness, malformed_at, trace_error};
 use crate::wire::{
     RECORD_CONSOLE_INPUT, WireError, decode_header, decode_record, encode_header, encode_record,
 };
@@ -70,7 +70,15 @@ pub fn pack<R: Read + Seek>(mut reader: TraceReader<R>) -> Result<Vec<u8>, Trace
             }) => wanted.extend(start.files.iter().map(|file| file.content)),
             _ => {}
         }
-        columns.push(record).map_err(|CodecError| too_large())?;
+        columns.push(record).map_err(unencodable)?;
+    }
+    let blobs = &reader.index().blobs;
+    let blob_bytes = wanted
+        .iter()
+        .filter_map(|hash| Some(blobs.get(hash)?.bytes));
+    let blob_bytes = blob_bytes.fold(0u64, u64::saturating_add);
+    if blob_bytes > u64::from(MAX_PACKED_RAW_BYTES) {
+        return Err(too_large(blob_bytes));
     }
     let mut blobs = Vec::new();
     for hash in wanted {
@@ -81,14 +89,13 @@ pub fn pack<R: Read + Seek>(mut reader: TraceReader<R>) -> Result<Vec<u8>, Trace
             Err(error) => return Err(error),
         }
     }
-    let raw = encode(&header, &blobs, &columns).map_err(|CodecError| too_large())?;
+    let raw = encode(&header, &blobs, &columns).map_err(unencodable)?;
     if raw.len() > MAX_PACKED_RAW_BYTES as usize {
-        return Err(too_large());
+        return Err(too_large(raw.len() as u64));
     }
     let stored = compress(&raw, LEVEL).map_err(|source| TraceError::Io { at_byte: 0, source })?;
     let mut packed = PACKED_MAGIC.to_vec();
-    let put =
-        |packed: &mut Vec<u8>, value| put_varint(packed, value).map_err(|CodecError| too_large());
+    let put = |packed: &mut Vec<u8>, value| put_varint(packed, value).map_err(unencodable);
     put(&mut packed, u64::from(header.machine_version))?;
     put(&mut packed, raw.len() as u64)?;
     let checksum = checksum(&packed, &stored);
@@ -124,12 +131,19 @@ pub fn unpack(packed: &[u8]) -> Result<Vec<u8>, TraceError> {
     let parts = decode(machine_version, &mut rest).map_err(|error| trace_error(error, 0, 0))?;
     let mut writer = TraceWriter::create(Vec::new(), &parts.header, Compression::Live)?;
     for blob in parts.blobs {
-        if !writer.has_blob(&BlobHash::of(blob)) {
-            writer.add_blob(blob)?;
+        if writer.has_blob(&BlobHash::of(blob)) {
+            return Err(malformed_at(0, 0, "a blob occurs twice"));
         }
+        writer.add_blob(blob)?;
     }
     let mut columns = parts.columns;
+    let mut hash_count = 0;
     while let Some(record) = columns.take().map_err(|error| trace_error(error, 0, 0))? {
+        hash_count += u32::from(matches!(record, Record::StateHash { .. }));
+        if hash_count > 1 || matches!(record, Record::Keyframe { .. }) {
+            let reason = "a packed trace has one state hash at the most, and no keyframes";
+            return Err(malformed_at(0, record.icount(), reason));
+        }
         writer.push(&record)?;
     }
     Ok(writer.finish()?.0)
@@ -142,13 +156,18 @@ fn checksum(head: &[u8], stored: &[u8]) -> u32 {
     hasher.finalize()
 }
 
-fn too_large() -> TraceError {
+fn too_large(size: u64) -> TraceError {
     TraceError::TooLarge {
         what: "the recording, in bytes, for a link,",
-        size: u64::from(MAX_PACKED_RAW_BYTES) + 1,
+        size,
         size_max: u64::from(MAX_PACKED_RAW_BYTES),
         at_byte: 0,
     }
+}
+
+/// A value that one of its parts' own limits forbids: the reader would have refused it.
+fn unencodable(_: CodecError) -> TraceError {
+    malformed_at(0, 0, "a value is above its limit")
 }
 
 /// Records, taken apart.

@@ -67,6 +67,11 @@ pub struct Mark {
     pub note: String,
 }
 
+/// So many expressions are shown, each of which the engine looks up anew at each position.
+pub const EXPRESSIONS_MAX: usize = 32;
+/// Bytes of an expression.
+pub const EXPRESSION_BYTES_MAX: usize = 200;
+
 /// What panels show besides the position.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Shown {

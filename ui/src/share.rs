@@ -10,7 +10,7 @@
 //! | `v` | machine version, by which a site picks the build that replays it |
 //! | `view` | marks, layout and selection, as JSON in base64url |
 
-use crate::model::{Mark, Shown};
+use crate::model::{EXPRESSION_BYTES_MAX, EXPRESSIONS_MAX, Mark, Shown};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use reprise_worker::protocol::Thread;
@@ -117,6 +117,11 @@ fn view_from_text(text: &str) -> Option<View> {
     let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
     let mut view: View = serde_json::from_slice(&bytes).ok()?;
     view.marks.truncate(MARKS_MAX);
+    if let Some(shown) = &mut view.shown {
+        let expressions = &mut shown.expressions;
+        expressions.retain(|text| text.len() <= EXPRESSION_BYTES_MAX);
+        expressions.truncate(EXPRESSIONS_MAX);
+    }
     view.marks.sort_by_key(|mark| mark.icount);
     Some(view)
 }
@@ -248,6 +253,28 @@ mod tests {
             let version = fragment.split_once("&v=").map(|(_, version)| version);
             assert_eq!(version, expect, "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn a_link_shows_no_more_expressions_than_a_person_can_add() {
+        let mut expressions = vec!["x".repeat(EXPRESSION_BYTES_MAX + 1)];
+        expressions.extend((0..1000).map(|number| format!("a{number}")));
+        let view = View {
+            shown: Some(Shown {
+                expressions,
+                ..Shown::default()
+            }),
+            ..View::default()
+        };
+        let fragment = fragment_from_link(&Link {
+            place: Place::Url("a.rpt".to_owned()),
+            at: None,
+            view,
+        });
+        let link = link_from_fragment(&fragment).expect("a link").expect("one");
+        let shown = link.view.shown.expect("what is shown");
+        assert_eq!(shown.expressions.len(), EXPRESSIONS_MAX);
+        assert_eq!(shown.expressions[0], "a0");
     }
 
     #[test]

@@ -93,13 +93,12 @@ impl StartPage {
             ui.strong("A machine that is recorded from its first instruction on");
             ui.horizontal_wrapped(|ui| {
                 ui.label("Command");
-                ui.name_inputs("Command", |ui| {
-                    ui.add(
-                        TextEdit::singleline(&mut self.command)
-                            .hint_text("none: a shell")
-                            .desired_width(260.0),
-                    )
-                });
+                ui.add(
+                    TextEdit::singleline(&mut self.command)
+                        .hint_text("none: a shell")
+                        .desired_width(260.0),
+                )
+                .accessible_name("command to run");
                 ui.label("RAM in MiB");
                 ui.name_inputs("RAM in MiB", |ui| {
                     ui.add(Slider::new(&mut self.ram_mebibytes, RAM_MEBIBYTES).logarithmic(true))

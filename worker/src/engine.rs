@@ -19,7 +19,7 @@ mod words;
 use crate::protocol::{
     Command, GDB_HAS_POSITION, Message, Position, Request, RequestId, StopPoint, Supply, Want,
 };
-use gdb::Gdb;
+use gdb::{GDB_SENDS_TOO_MUCH, Gdb};
 use index::IndexWork;
 use library::Library;
 use live::Live;
@@ -131,6 +131,11 @@ impl Engine {
             Command::GdbBytes(bytes) if self.hears_gdb() => {
                 self.hear_gdb(&bytes);
                 self.done(request.id);
+            }
+            // It has to wait for its turn, and there is no end to what may be sent meanwhile.
+            Command::GdbBytes(bytes) if self.is_too_much_of_gdb(bytes.len()) => {
+                self.end_gdb(Some(GDB_SENDS_TOO_MUCH));
+                self.refuse(request.id, because(GDB_SENDS_TOO_MUCH));
             }
             Command::AttachGdb if !self.makes_way_for_gdb() => {
                 let why = "the recording is still being opened: try again in a moment";

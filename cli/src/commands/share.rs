@@ -7,7 +7,7 @@ use crate::trace_file::TraceFile;
 use anyhow::{Context, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use reprise_traces::{Completeness, pack};
+use reprise_traces::{Completeness, TraceError, pack};
 use std::env;
 use std::fs;
 use std::io::{self, Write};
@@ -62,17 +62,24 @@ fn in_link(file: &TraceFile) -> anyhow::Result<String> {
         // What is there and not more: a copy would hide that the recording breaks off.
         Completeness::Truncated { .. } => fs::read(file.path())
             .with_context(|| format!("{} cannot be read", file.path().display()))?,
-        Completeness::Complete => pack(file.reader()?)?,
+        Completeness::Complete => match pack(file.reader()?) {
+            Ok(bytes) => bytes,
+            Err(TraceError::TooLarge { size, .. }) => bail!(too_large(file, size)),
+            Err(error) => return Err(error.into()),
+        },
     };
     if bytes.len() > LINK_TRACE_BYTES_MAX {
-        bail!(
-            "{} takes {} bytes, more than the {LINK_TRACE_BYTES_MAX} that a link holds: put it on a web server, in the \
-             site's traces/ or where `Access-Control-Allow-Origin: *` is sent, and name its address with --url",
-            file.path().display(),
-            bytes.len()
-        );
+        bail!(too_large(file, bytes.len() as u64));
     }
     Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+fn too_large(file: &TraceFile, byte_len: u64) -> String {
+    format!(
+        "{} takes {byte_len} bytes, more than the {LINK_TRACE_BYTES_MAX} that a link holds: put it on a web server, in the \
+         site's traces/ or where `Access-Control-Allow-Origin: *` is sent, and name its address with --url",
+        file.path().display(),
+    )
 }
 
 /// An address as the value of a parameter of the fragment: what separates parameters is encoded, the rest stays readable.

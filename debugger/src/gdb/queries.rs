@@ -573,7 +573,6 @@ impl GdbServer {
         self.target.options.view == View::Processes
     }
 
-    /// The first CPU's program counter, for what is said of stops in the kernel.
     /// Answers `qRcmd` with what its command says.
     pub(super) fn answer_command(&mut self, said: &str) {
         for line in said.trim_end().lines() {
@@ -582,6 +581,7 @@ impl GdbServer {
         self.reply(b"OK");
     }
 
+    /// The first CPU's program counter, for what is said of stops in the kernel.
     pub(super) fn machine_pc(&self) -> u64 {
         self.target.session.machine().cpu(CpuId(0)).pc()
     }

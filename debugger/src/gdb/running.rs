@@ -19,6 +19,8 @@ const SIGINT: u8 = 2;
 
 /// Steps of a range after which the client hears of it, so that it can stop a loop.
 const RANGE_STEPS_MAX: u32 = 1 << 20;
+/// Steps of a range between two looks at the host.
+const RANGE_STEPS_BETWEEN_LOOKS: u32 = 256;
 
 /// What has been put aside.
 #[derive(Debug)]
@@ -261,8 +263,10 @@ impl GdbServer {
             let Some(range) = &run.within else {
                 return Ok(Some(stop));
             };
-            // Between two steps of a range. A client that asked for a break would go on stepping after any other stop.
-            let wish = Wish::of(host);
+            // Between two steps of a range, now and then: to ask costs more than to step. A client that asked for a break
+            // would go on stepping after any other stop.
+            let asks = run.steps % RANGE_STEPS_BETWEEN_LOOKS == RANGE_STEPS_BETWEEN_LOOKS - 1;
+            let wish = asks.then(|| Wish::of(host)).flatten();
             stop.is_interrupted |= wish == Some(Wish::Break);
             if stop.is_interrupted || stop.edge.is_some() {
                 return Ok(Some(stop));

@@ -4,13 +4,17 @@
 use super::SourceVariable;
 use super::dwarf::{DebugFile, Entry, EntryPlace};
 use super::evaluate::Place;
-use super::scope::{ENTRIES_MAX, FrameScope};
+use super::scope::FrameScope;
 use super::types::Shape;
 use super::value::{Show, ValueReader, within};
 use crate::session::{DebugSession, ThreadView};
 
 /// Bytes of an expression. It bounds how deep one is nested, too.
 const EXPRESSION_BYTES_MAX: usize = 200;
+/// Variables of one expression, each of which is looked for.
+const NAMES_MAX: usize = 8;
+/// Entries that are read on the way to all global variables of one expression: those of a large program.
+const GLOBAL_ENTRIES_MAX: usize = 1 << 21;
 /// Structures without a name inside of structures.
 const NESTED_MAX: usize = 8;
 /// Pointers on the way from a `.` to a structure.
@@ -41,6 +45,8 @@ impl DebugSession {
                 scope,
                 reader: &mut reader,
                 tokens: &tokens,
+                names_left: NAMES_MAX,
+                entries_left: GLOBAL_ENTRIES_MAX,
             };
             let value = parser.unary()?;
             if let Some(token) = parser.tokens.first() {
@@ -146,6 +152,9 @@ struct Parser<'a, 'b> {
     scope: &'a FrameScope<'a>,
     reader: &'b mut ValueReader<'a>,
     tokens: &'b [Token],
+    names_left: usize,
+    /// Entries that may still be read on the way to global variables.
+    entries_left: usize,
 }
 
 impl Parser<'_, '_> {
@@ -206,10 +215,18 @@ impl Parser<'_, '_> {
             Token::Number(number) => Ok(Operand::Number(*number)),
             Token::Sign(sign) => Err(format!("`{sign}` does not belong there")),
             Token::Name(name) => {
+                let names_left = self.names_left.checked_sub(1);
+                self.names_left = names_left
+                    .ok_or_else(|| format!("an expression names at most {NAMES_MAX} variables"))?;
                 let variable = self.scope.variable_named(name);
-                let variable = variable.or_else(|| global_named(self.scope, name));
                 let variable =
-                    variable.ok_or_else(|| format!("there is no variable `{name}` here"))?;
+                    variable.or_else(|| global_named(self.scope, name, &mut self.entries_left));
+                let variable = variable.ok_or_else(|| match self.entries_left {
+                    0 => format!(
+                        "no variable `{name}` was found in as much as can be looked through"
+                    ),
+                    _ => format!("there is no variable `{name}` here"),
+                })?;
                 let (type_place, place) = self.scope.located(variable);
                 Ok(Operand::Value(Value {
                     kind: Kind::Type(type_place),
@@ -290,9 +307,14 @@ impl Parser<'_, '_> {
         }
         let byte_len = types.byte_len_of_element(element);
         let byte_len = byte_len.or_else(|| types.byte_len(element));
+        let byte_len = match byte_len {
+            Some(byte_len) => byte_len,
+            None if index == 0 => 0,
+            None => return Err("the size of an element is not known".to_owned()),
+        };
         let offset = inner
             .iter()
-            .try_fold(byte_len.unwrap_or(0), |all, count| all.checked_mul(*count));
+            .try_fold(byte_len, |all, count| all.checked_mul(*count));
         let offset = offset.and_then(|stride| stride.checked_mul(index as u64));
         let offset = offset.ok_or("the array is larger than memory")?;
         Ok(Value {
@@ -365,13 +387,16 @@ impl Parser<'_, '_> {
 }
 
 /// The global variable with this name: of the frame's unit, or else of the first unit that has one.
-fn global_named(scope: &FrameScope<'_>, name: &str) -> Option<EntryPlace> {
+fn global_named(
+    scope: &FrameScope<'_>,
+    name: &str,
+    entries_left: &mut usize,
+) -> Option<EntryPlace> {
     let debug = scope.types.debug;
     let others = (0..debug.units.len()).filter(|unit| *unit != scope.unit);
-    let mut entries_left = ENTRIES_MAX;
     std::iter::once(scope.unit)
         .chain(others)
-        .find_map(|unit| global_in(debug, unit, name, &mut entries_left))
+        .find_map(|unit| global_in(debug, unit, name, entries_left))
 }
 
 fn global_in(

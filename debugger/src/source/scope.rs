@@ -11,8 +11,8 @@ use gimli::AttributeValue;
 
 /// Variables of a frame that are shown.
 const VARIABLES_MAX: usize = 256;
-/// Entries that are passed on the way to variables.
-pub(super) const ENTRIES_MAX: usize = 1 << 18;
+/// Entries inside of a function that are passed on the way to its variables.
+const ENTRIES_MAX: usize = 1 << 18;
 /// Places of one variable, each for some instructions.
 const LOCATIONS_MAX: usize = 1 << 12;
 

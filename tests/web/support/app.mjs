@@ -104,23 +104,32 @@ export class App {
     });
   }
 
-  /// The middle of the first node of which `isIt` holds.
-  async middleOf(isIt, what = 'something to click') {
-    const { bounds } = await this.node(what, (node) => node.bounds && isIt(node));
-    return [(bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2];
+  /// Clicks the middle of the first node whose label `fits`, and returns its label.
+  async #clickWhere(what, fits) {
+    const { bounds, label } = await this.node(what, (node) => node.bounds && fits(node.label ?? ''));
+    await this.page.mouse.click((bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2);
+    return label;
   }
 
   /// Clicks the middle of the node with a label.
-  async click(label) {
-    await this.page.mouse.click(...(await this.middleOf((node) => node.label === label, `something called “${label}”`)));
+  click(label) {
+    return this.#clickWhere(`something called “${label}”`, (text) => text === label);
   }
 
   /// Clicks the first node whose label fits, and returns its label.
-  async clickFitting(pattern) {
-    const isIt = (node) => pattern.test(node.label ?? '') && node.bounds;
-    const { label } = await this.node(`something that fits ${pattern}`, isIt);
-    await this.click(label);
-    return label;
+  clickFitting(pattern) {
+    return this.#clickWhere(`something that fits ${pattern}`, (text) => pattern.test(text));
+  }
+
+  /// Waits until what is shown is about the position that the app tells of, not the one before.
+  async fresh() {
+    await this.atRest();
+    const drawn = () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
+    await this.page.evaluate(drawn);
+    await this.#eventually('answers about this position', async () => {
+      const isLooking = (await this.nodes()).some((node) => node.label === 'looking…');
+      return { value: 'looking…', isSo: !isLooking };
+    });
   }
 
   /// Fills in the field with a label, and presses Enter.

@@ -54,11 +54,17 @@ impl App {
 
     pub(super) fn control(&mut self, ui: &Ui, control: Control) {
         let now = ui.input(|input| input.time);
-        let moves = matches!(
+        // A place in a diversion of gdb's is none of the recording, so it goes into no link.
+        let needs_position = matches!(
             control,
-            Control::Pause | Control::Resume | Control::Back | Control::Forth | Control::Play(_)
+            Control::Pause
+                | Control::Resume
+                | Control::Back
+                | Control::Forth
+                | Control::Play(_)
+                | Control::Share
         );
-        if moves && self.is_held() {
+        if needs_position && self.is_held() {
             return;
         }
         let Screen::Open(session) = &mut self.screen else {
@@ -104,11 +110,15 @@ impl App {
     }
 
     pub(super) fn act(&mut self, ui: &Ui, action: Action) {
-        let moves = matches!(
+        let needs_position = matches!(
             action,
-            Action::Seek(_) | Action::Step(..) | Action::Run(_) | Action::FindHits(_)
+            Action::Seek(_)
+                | Action::Step(..)
+                | Action::Run(_)
+                | Action::FindHits(_)
+                | Action::AddMark(_)
         );
-        if moves && self.is_held() {
+        if needs_position && self.is_held() {
             return;
         }
         let Screen::Open(session) = &mut self.screen else {

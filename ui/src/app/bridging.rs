@@ -83,6 +83,15 @@ impl App {
         None
     }
 
+    /// The recording that gdb debugs is left. gdb goes first: the engine would let its run come to an end before it did
+    /// anything else.
+    pub(super) fn leave_gdb(&mut self) {
+        if self.bridge.has_gdb() {
+            self.main.ask(Command::DetachGdb, Purpose::Small);
+            self.free_gdb(Some("the page has left the recording".to_owned()));
+        }
+    }
+
     /// Tells the bridge that the page is through with its gdb, and why, where it was not gdb itself that went.
     fn free_gdb(&mut self, reason: Option<String>) {
         let reason = reason.unwrap_or_default();

@@ -44,10 +44,11 @@ impl App {
             return false;
         };
         let name = name.rsplit(['/', '\\']).next().unwrap_or(name);
-        session.texts.insert(name.to_owned(), text.into());
-        while session.texts.len() > TEXTS_MAX {
-            session.texts.pop_first();
+        if session.texts.len() >= TEXTS_MAX {
+            // Whoever drops so many begins with other files.
+            session.texts.clear();
         }
+        session.texts.insert(name.to_owned(), text.into());
         self.dock.reveal_panel("Source");
         true
     }
@@ -111,6 +112,7 @@ impl App {
 
     /// Back to the start page; the engines forget what they had.
     pub(super) fn leave(&mut self) {
+        self.leave_gdb();
         for asker in [&mut self.main, &mut self.reader] {
             asker.cancel();
             asker.ask(Command::Close, Purpose::Small);

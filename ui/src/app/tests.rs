@@ -524,12 +524,14 @@ fn gdb_has_the_position_until_it_goes() {
     assert_eq!(page.state()["icount"], 600_000);
     assert_eq!(page.screen(), "first line\nsecond");
 
-    // The page does not move, and says why; it looks and marks.
+    // The page does not move, and says why; it looks.
     page.main.sent.borrow_mut().clear();
-    for key in [Key::Home, Key::F5, Key::F8, Key::Space] {
+    for key in [Key::Home, Key::F5, Key::F8, Key::Space, Key::M] {
         page.harness.key_press(key);
         page.frames();
     }
+    page.press("Share");
+    assert!(page.state()["link"].is_null());
     assert_eq!(page.seeks(), []);
     let sent: Vec<Command> = (page.main.sent.borrow().iter())
         .map(|request| request.command.clone())
@@ -556,6 +558,15 @@ fn gdb_has_the_position_until_it_goes() {
     page.harness.key_press(Key::Home);
     page.frames();
     assert_eq!(page.seeks().len(), 1);
+
+    // Who leaves the recording does not wait for a run of gdb's.
+    page.text("gdb");
+    let attach = page.asked(|command| *command == Command::AttachGdb);
+    page.main_says([Message::Done { id: attach }]);
+    page.press("Start page");
+    page.asked(|command| *command == Command::DetachGdb);
+    page.asked(|command| *command == Command::Close);
+    assert_eq!(page.bridge(), "waiting for gdb");
 }
 
 #[test]

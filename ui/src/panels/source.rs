@@ -21,7 +21,7 @@ struct Text {
 }
 
 impl Text {
-    fn new(path: &str, text: &str) -> Self {
+    fn new(path: &str, text: Arc<str>) -> Self {
         let mut lines = Vec::new();
         let mut start = 0;
         for line in text.split('\n') {
@@ -35,7 +35,7 @@ impl Text {
         }
         Self {
             path: path.to_owned(),
-            text: text.into(),
+            text,
             lines: Arc::new(lines),
         }
     }
@@ -63,10 +63,10 @@ pub(super) fn show(ui: &mut Ui, model: &mut PanelModel<'_>) {
             Some(View::Source(Some(text))) if kept.path == *path && *kept.text == **text => {
                 Some(kept)
             }
-            Some(View::Source(Some(text))) => Some(Text::new(path, text)),
+            Some(View::Source(Some(text))) => Some(Text::new(path, text.as_str().into())),
             Some(_) => match model.texts.get(base_name(path)) {
-                Some(given) if kept.path == *path && *kept.text == **given => Some(kept),
-                given => given.map(|given| Text::new(path, given)),
+                Some(given) if kept.path == *path && Arc::ptr_eq(&kept.text, given) => Some(kept),
+                given => given.map(|given| Text::new(path, Arc::clone(given))),
             },
             None => (kept.path == *path).then_some(kept),
         };

@@ -3,7 +3,7 @@
 use super::parts;
 use crate::action::Action;
 use crate::format;
-use crate::model::PanelModel;
+use crate::model::{EXPRESSION_BYTES_MAX, EXPRESSIONS_MAX, PanelModel};
 use egui::text::{LayoutJob, TextFormat};
 use egui::{Button, CollapsingHeader, Response, ScrollArea, TextStyle, Ui};
 use reprise_worker::protocol::{Look, StopKind, Variable, View};
@@ -12,8 +12,6 @@ use reprise_worker::protocol::{Look, StopKind, Variable, View};
 const DEPTH_MAX: usize = 32;
 /// So many parts of one thing are shown.
 const PARTS_MAX: usize = 1000;
-/// So many expressions are shown, each of which the engine looks up anew at each position.
-const EXPRESSIONS_MAX: usize = 32;
 /// Names what the panel remembers.
 const LOCAL: &str = "variables";
 /// Width of the field, in characters.
@@ -55,6 +53,7 @@ fn show_field(ui: &mut Ui, model: &mut PanelModel<'_>) {
         if (field.is_entered || is_asked) && !expression.is_empty() {
             if !model.shown.expressions.contains(&expression)
                 && model.shown.expressions.len() < EXPRESSIONS_MAX
+                && expression.len() <= EXPRESSION_BYTES_MAX
             {
                 model.shown.expressions.push(expression);
             }

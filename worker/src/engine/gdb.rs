@@ -10,6 +10,9 @@ use reprise_recorder::timeline::SerialExecutor;
 /// What may wait for an answer. gdb waits itself before it says more; while something runs, it says one byte.
 const WAITING_BYTES_MAX: usize = 1 << 20;
 
+/// Why a gdb is let go that sends more.
+pub(super) const GDB_SENDS_TOO_MUCH: &str = "gdb sends more than it waits for answers to";
+
 /// Bytes of gdb's that are answered in a slice: what they ask for may be much longer.
 const ANSWERED_BYTES: usize = 512;
 
@@ -105,10 +108,19 @@ impl Engine {
         self.gdb.is_some() && !waits
     }
 
+    /// Whether this many bytes more than wait in requests are more than may wait.
+    pub(super) fn is_too_much_of_gdb(&self, byte_len: usize) -> bool {
+        let waiting = self.requests.iter().map(|request| match &request.command {
+            Command::GdbBytes(bytes) => bytes.len(),
+            _ => 0,
+        });
+        waiting.sum::<usize>() + byte_len > WAITING_BYTES_MAX
+    }
+
     pub(super) fn hear_gdb(&mut self, bytes: &[u8]) {
         let Some(gdb) = &mut self.gdb else { return };
         if gdb.waiting.len() + bytes.len() > WAITING_BYTES_MAX {
-            self.end_gdb(Some("gdb sends more than it waits for answers to"));
+            self.end_gdb(Some(GDB_SENDS_TOO_MUCH));
             return;
         }
         gdb.waiting.extend_from_slice(bytes);

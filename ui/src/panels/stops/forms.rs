@@ -187,10 +187,12 @@ fn watchpoint(local: &Local, registers: &[Register]) -> Result<StopKind, Unclear
     if !local.reads && !local.writes {
         return Err(wrong("Choose reads, writes, or both."));
     }
-    // `face` is a number too, but more likely a variable's name.
+    // `face` and `b1` are numbers too, but more likely a variable's name.
     let text = local.address.trim();
-    let is_register = registers.iter().any(|register| register.name == text) || text == "fp";
-    if !is_register && !text.contains(|char: char| char.is_ascii_digit()) {
+    let is_word = |text: &str| text.starts_with(|char: char| char.is_ascii_alphabetic());
+    let first = text.split(['+', '-']).next().unwrap_or_default().trim();
+    let is_register = registers.iter().any(|register| register.name == first) || first == "fp";
+    if is_word(text) && !is_register {
         return Err(Unclear::IsExpression);
     }
     let address = address::address_from_text(text, registers);
