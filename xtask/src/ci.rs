@@ -21,6 +21,7 @@ const WASM_PACKAGES: &[&str] = &[
     "reprise-traces",
     "reprise-recorder",
     "reprise-debugger",
+    "reprise-host",
     "reprise-worker",
     "reprise-wasm-replay",
     "reprise-ui",
