@@ -1,10 +1,11 @@
 //! What stands outside the machine, sans I/O: container images made into root images.
 //!
-//! A [`TreeBuilder`] is fed layers and gives a [`Tree`], whose files' bytes are in the caller's [`Spool`].
+//! A [`TreeBuilder`] is fed layers and gives a [`Tree`], whose files' bytes are in the caller's [`Spool`]. A [`RootImage`] is read out of both.
 //!
 //! # Code map
 //! - `decode` and `tar`: compressed bytes to entries, piece by piece.
 //! - `tree`: what entries do, one layer over the other ([`TreeBuilder`] for layers alone), and the outcome.
+//! - `erofs`: the outcome as bytes of a file system.
 //! - [`Limits`] has every cap.
 //!
 //! # Invariants
@@ -16,6 +17,7 @@
 
 mod decode;
 mod digest;
+mod erofs;
 mod error;
 mod limits;
 mod spool;
@@ -23,6 +25,7 @@ mod tar;
 mod tree;
 
 pub use digest::Digest;
+pub use erofs::RootImage;
 pub use error::{EntryFault, ImageError, LayerFault};
 pub use limits::Limits;
 pub use spool::{MemorySpool, Spool};

@@ -1,11 +1,16 @@
 //! What the tests of this crate share. Not every test uses all of it.
 #![allow(dead_code)]
 
+#[cfg(target_os = "linux")]
+pub(crate) mod disk;
+pub(crate) mod erofs_reader;
 pub(crate) mod tar_builder;
 
 use std::collections::BTreeMap;
 
-use reprise_host::{ImageError, Limits, MemorySpool, NodeKind, Spool, Tree, TreeBuilder};
+use reprise_host::{
+    ImageError, Limits, MemorySpool, NodeKind, RootImage, Spool, Tree, TreeBuilder,
+};
 
 /// A file system by its paths, without what is not seen from inside.
 pub(crate) type Listing = BTreeMap<Vec<u8>, Listed>;
@@ -87,4 +92,21 @@ pub(crate) fn build(
         builder.end_layer()?;
     }
     Ok(builder.finish())
+}
+
+/// The root image, read in pieces of so many bytes, and its hash.
+pub(crate) fn image(tree: &Tree, spool: &mut MemorySpool, piece_bytes: usize) -> (Vec<u8>, String) {
+    let mut image = RootImage::new(tree).unwrap();
+    let mut bytes = Vec::new();
+    let mut piece = vec![0xee; piece_bytes];
+    loop {
+        let put = image.read(spool, &mut piece).unwrap();
+        bytes.extend_from_slice(&piece[..put]);
+        if put == 0 {
+            break;
+        }
+    }
+    assert_eq!(bytes.len() as u64, image.size_bytes());
+    assert_eq!(image.hash(), blake3::hash(&bytes));
+    (bytes, image.hash().to_string())
 }
