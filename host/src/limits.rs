@@ -12,7 +12,8 @@ pub struct Limits {
     pub layers_max: usize,
     /// Members of a `docker save` archive.
     pub archive_members_max: usize,
-    /// Entries of all layers together, folders that are implied included. Each takes some 300 bytes of memory.
+    /// Entries of all layers together, folders that are implied included. Each takes some 300 bytes of memory;
+    /// more than 2^31 are never allowed.
     pub entries_max: u64,
     /// Bytes of names, link targets and extended attributes of all layers together: they stay in memory.
     pub metadata_bytes_max: u64,

@@ -8,7 +8,8 @@ use reprise_host::{EntryFault, ImageError, LayerFault, Limits};
 use support::tar_builder::{Member, TarBuilder};
 use support::{Listing, build, listing};
 
-/// A layer in short: `d a/b`, `f a/b content`, `l link target`, `h hardlink target`, `p fifo`, `c device`; a mode after the kind as `d700`.
+/// A layer in short: `d a/b`, `f a/b content`, `l link target`, `h hardlink target`, `p fifo`, `c device`; a
+/// mode after the kind as `d700`.
 fn layer(entries: &[&str]) -> Vec<u8> {
     let mut builder = TarBuilder::default();
     for entry in entries {

@@ -7,7 +7,8 @@ mod support;
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use reprise_host::Limits;
+use reprise_host::{Limits, MemorySpool, Unpacker};
+use support::layout::unpack_archive;
 use support::tar_builder::{Member, TarBuilder, mend_header};
 use support::{Listing, build, erofs_reader, image, listing};
 
@@ -192,8 +193,8 @@ proptest! {
         let mut all = layers.iter().flatten();
         let has_links = all.any(|op| matches!(op, Op::Link(..) | Op::Symlink(_)));
         for layer in &mut layers {
-            // Where a link could still be followed that is hidden later in the layer, the order of entries matters. The specification asks
-            // for whiteouts first.
+            // Where a link could still be followed that is hidden later in the layer, the order of entries
+            // matters. The specification asks for whiteouts first.
             if has_links {
                 layer.sort_by_key(|op| !is_whiteout(op));
             }
@@ -223,6 +224,9 @@ proptest! {
     ) {
         let bytes = [magic, &bytes].concat();
         let _ = build(std::slice::from_ref(&bytes), 100, Limits::default());
+        let unpacker = Unpacker::archive(bytes.len() as u64, None, Limits::default(), MemorySpool::default());
+        let _ = unpack_archive(&bytes, unpacker);
+        let _ = Unpacker::manifest(&bytes, Limits::default(), MemorySpool::default());
     }
 
     #[test]

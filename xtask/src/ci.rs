@@ -9,11 +9,14 @@ use crate::{Failure, Result, checkout, demo, guest, setup, web_test};
 /// What the tests need beside what the guest needs: the oracles, debuggers, a C compiler for wasm, a runtime for it.
 const TEST_PACKAGES: &[&str] = &[
     "clang-19",
+    "erofs-utils",
     "g++",
     "gdb-multiarch",
     "lldb-19",
     "llvm-19",
     "qemu-user",
+    "skopeo",
+    "umoci",
 ];
 /// What compiles without an operating system.
 const WASM_PACKAGES: &[&str] = &[

@@ -1,5 +1,5 @@
-//! Numbers and records of the format, as Linux's `Documentation/filesystems/erofs.rst` and its kernel's headers describe them.
-//! All integers are little-endian.
+//! Numbers and records of the format, as Linux's `Documentation/filesystems/erofs.rst` and its kernel's
+//! headers describe them. All integers are little-endian.
 
 use crate::tree::{Node, NodeKind};
 
@@ -141,8 +141,8 @@ const XATTR_PREFIXES: [(u8, &[u8], bool); 5] = [
     (6, b"security.", false),
 ];
 
-/// The number and rest of an attribute's name. `None` for name spaces that Linux does not have: no file system there takes them either, and
-/// container engines leave them out.
+/// The number and rest of an attribute's name. `None` for name spaces that Linux does not have: no file system
+/// there takes them either, and container engines leave them out.
 fn xattr_name(name: &[u8]) -> Option<(u8, &[u8])> {
     XATTR_PREFIXES
         .iter()

@@ -106,7 +106,8 @@ fn unrepresentable(tree: &Tree, id: NodeId, what: &'static str) -> ImageError {
     }
 }
 
-/// Room for inodes. What fits into a block never crosses into the next, as the format wants it of content behind an inode.
+/// Room for inodes. What fits into a block never crosses into the next, as the format wants it of content
+/// behind an inode.
 struct Space {
     next: u64,
     /// Room that was left at the ends of blocks, as (offset, bytes), the oldest first.

@@ -166,8 +166,8 @@ impl TarReader {
         Ok(Event::NeedInput)
     }
 
-    /// Says whether the archive may end here. Go's reader does not insist on the zero blocks, nor on the padding of the
-    /// last entry, and `umoci insert` leaves out both.
+    /// Says whether the archive may end here. Go's reader does not insist on the zero blocks, nor on the
+    /// padding of the last entry, and `umoci insert` leaves out both.
     pub(crate) fn finish(&self) -> Result<(), TarFault> {
         match self.state {
             State::End | State::Skip { .. } => Ok(()),

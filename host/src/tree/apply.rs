@@ -64,7 +64,8 @@ impl Used {
     }
 }
 
-/// Applies `entry` of layer number `layer`. A file's bytes will be appended to the spool next: they begin at `used.content_bytes`.
+/// Applies `entry` of layer number `layer`. A file's bytes will be appended to the spool next: they begin at
+/// `used.content_bytes`.
 pub(super) fn apply(
     growing: &mut Growing,
     used: &mut Used,

@@ -43,7 +43,11 @@ struct Layer {
 
 impl<S: Spool> TreeBuilder<S> {
     /// An empty tree. The spool must be empty as well.
-    pub fn new(limits: Limits, spool: S) -> Self {
+    pub fn new(mut limits: Limits, spool: S) -> Self {
+        // Inodes are numbered with 32 bits, and a path has far fewer directories than that.
+        limits.entries_max = limits.entries_max.min(1 << 31);
+        // Sums of offsets and sizes stay numbers of 64 bits.
+        limits.content_bytes_max = limits.content_bytes_max.min(1 << 62);
         Self {
             growing: Growing::new(),
             spool,
@@ -55,8 +59,9 @@ impl<S: Spool> TreeBuilder<S> {
         }
     }
 
-    /// Takes some of the bytes of the layer in hand, or of the next one, and says how many; 0 only means that those before
-    /// are not all worked off. gzip, zstd and uncompressed tar archives are told apart by their first bytes.
+    /// Takes some of the bytes of the layer in hand, or of the next one, and says how many; 0 only means that
+    /// those before are not all worked off. gzip, zstd and uncompressed tar archives are told apart by their
+    /// first bytes.
     ///
     /// # Errors
     /// A damaged or hostile layer, a cap, or the spool.

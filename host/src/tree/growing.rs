@@ -108,8 +108,9 @@ impl Growing {
         }
     }
 
-    /// The directory at the end of `components`. Symbolic links on the way are followed inside the root, as
-    /// a process would that has it as its root: `..` and `/` in their targets lead no further up than to the root. `None` if it is not there.
+    /// The directory at the end of `components`. Symbolic links on the way are followed inside the root, as a
+    /// process would that has it as its root: `..` and `/` in their targets lead no further up than to the
+    /// root. `None` if it is not there.
     pub(super) fn resolve(
         &mut self,
         components: &[&[u8]],
@@ -192,8 +193,8 @@ impl Growing {
             let Some(directory) = self.directory(id) else {
                 continue;
             };
-            // Once is enough: what comes later in the layer is the layer's own. So a layer full of whiteouts takes no longer
-            // than its entries and the tree together.
+            // Once is enough: what comes later in the layer is the layer's own. So a layer full of whiteouts
+            // takes no longer than its entries and the tree together.
             if directory.pruned_by == layer {
                 continue;
             }

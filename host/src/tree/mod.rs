@@ -96,7 +96,8 @@ pub enum NodeKind {
     Fifo,
 }
 
-/// A whole file system, as the layers left it. A name leads to one inode, an inode that is no directory may have several names.
+/// A whole file system, as the layers left it. A name leads to one inode, an inode that is no directory may
+/// have several names.
 #[derive(Clone, Debug)]
 pub struct Tree {
     nodes: Vec<Node>,
@@ -120,12 +121,14 @@ impl Tree {
 
     /// All inodes in the order of their ids.
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = (NodeId, &Node)> {
-        // There are fewer nodes than `u32` counts: `Limits::entries_max` is far below, and ids are made from the index.
+        // There are fewer nodes than `u32` counts: `Limits::entries_max` is far below, and ids are made from
+        // the index.
         let nodes = self.nodes.iter().enumerate();
         nodes.map(|(index, node)| (NodeId(index as u32), node))
     }
 
-    /// The inode of a path, without following links; `None` also where the path goes through something else than a directory.
+    /// The inode of a path, without following links; `None` also where the path goes through something else
+    /// than a directory.
     pub fn find(&self, path: &[u8]) -> Option<NodeId> {
         let mut found = Self::ROOT;
         for name in path
@@ -140,8 +143,8 @@ impl Tree {
         Some(found)
     }
 
-    /// Every name with its inode: a directory before what is in it, names in the order of their bytes. The root's path is empty,
-    /// others have no slash in front.
+    /// Every name with its inode: a directory before what is in it, names in the order of their bytes. The
+    /// root's path is empty, others have no slash in front.
     pub fn walk(&self) -> Walk<'_> {
         Walk {
             tree: self,

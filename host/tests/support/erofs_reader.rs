@@ -1,5 +1,6 @@
-//! Reads uncompressed EROFS images into a listing, strictly: what Linux would refuse, or what our images should not have,
-//! is a panic. It shares no code with the writer, and is itself checked against images by `mkfs.erofs`.
+//! Reads uncompressed EROFS images into a listing, strictly: what Linux would refuse, or what our images
+//! should not have, is a panic. It shares no code with the writer, and is itself checked against images by
+//! `mkfs.erofs`.
 
 use std::collections::BTreeMap;
 

@@ -4,6 +4,7 @@
 #[cfg(target_os = "linux")]
 pub(crate) mod disk;
 pub(crate) mod erofs_reader;
+pub(crate) mod layout;
 pub(crate) mod tar_builder;
 
 use std::collections::BTreeMap;
