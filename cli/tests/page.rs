@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
+use std::time::Duration;
 use support::Place;
 
 #[test]
@@ -156,6 +157,8 @@ fn a_bridge_prints_a_code_refuses_others_and_ends_by_ctrl_c() {
     let ask = |origin: &str, token: &str| {
         let address = format!("127.0.0.1:{port}");
         let mut stream = TcpStream::connect(&address).expect("it listens");
+        let patience = Some(Duration::from_secs(20));
+        stream.set_read_timeout(patience).expect("a socket");
         let request = format!(
             "GET /{token} HTTP/1.1\r\nHost: {address}\r\nOrigin: {origin}\r\nConnection: Upgrade\r\n\
              Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"

@@ -3,6 +3,7 @@
 use anyhow::anyhow;
 use std::cell::RefCell;
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::rc::Rc;
 use tungstenite::handshake::server::{Callback, ErrorResponse, Request, Response};
 use tungstenite::http::header::{CONNECTION, CONTENT_TYPE, HeaderValue, ORIGIN};
@@ -123,19 +124,51 @@ impl Gate {
     }
 }
 
-/// An origin as a browser writes it (RFC 6454, 6.1), from what a person writes.
+/// An origin as a browser writes it (RFC 6454, 6.1), from what a person writes: without the port that the scheme has anyway.
 pub(crate) fn origin_from_text(text: &str) -> Result<String, String> {
     let origin = text.strip_suffix('/').unwrap_or(text).to_ascii_lowercase();
-    let host = (origin.strip_prefix("https://")).or_else(|| origin.strip_prefix("http://"));
-    let is_host = |host: &str| {
-        let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
-        !host.is_empty() && host.bytes().all(is_letter)
+    read_origin(&origin)
+        .ok_or_else(|| "an origin is a scheme and a host, as https://name.example".to_owned())
+}
+
+fn read_origin(origin: &str) -> Option<String> {
+    let (scheme, rest) = origin.split_once("://")?;
+    let default_port = match scheme {
+        "https" => 443,
+        "http" => 80,
+        _ => return None,
     };
-    if host.is_some_and(is_host) {
-        Ok(origin)
-    } else {
-        Err("an origin is a scheme and a host, as https://name.example".to_owned())
-    }
+    let host_end = rest.find(']').map_or(0, |bracket| bracket + 1);
+    let host_end = rest[host_end..]
+        .find(':')
+        .map_or(rest.len(), |colon| host_end + colon);
+    let (host, port) = rest.split_at(host_end);
+    let host = match host.strip_prefix('[') {
+        Some(address) => {
+            let address: Ipv6Addr = address.strip_suffix(']')?.parse().ok()?;
+            format!("[{address}]")
+        }
+        None => Some(host).filter(|host| is_name(host))?.to_owned(),
+    };
+    let port = match port.strip_prefix(':') {
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Some(digits.parse::<u16>().ok()?).filter(|port| *port != default_port)
+        }
+        Some(_) => return None,
+        None => None,
+    };
+    Some(match port {
+        Some(port) => format!("{scheme}://{host}:{port}"),
+        None => format!("{scheme}://{host}"),
+    })
+}
+
+/// A name or an address of four numbers. The dot of the root may end it.
+fn is_name(host: &str) -> bool {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let host = host.strip_suffix('.').unwrap_or(host);
+    host.split('.')
+        .all(|label| !label.is_empty() && label.bytes().all(is_letter))
 }
 
 /// Asks the gate during a handshake.

@@ -27,6 +27,9 @@ const LOOK: Timespec = Timespec {
 const HANDSHAKES_MAX: usize = 8;
 const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
 
+/// How long a gdb that is let go may take to read what it has been sent: it keeps others out meanwhile.
+const LEAVE_TIME: Duration = Duration::from_secs(5);
+
 /// Bytes read from gdb at a time.
 const PIECE_BYTES: usize = 16 << 10;
 
@@ -77,8 +80,15 @@ struct Gdb {
     waiting: Vec<u8>,
     /// It has said something, and the page knows of it.
     has_begun: bool,
-    /// The page is through with it.
-    is_freed: bool,
+    /// Since when the page is through with it.
+    freed_since: Option<Instant>,
+}
+
+impl Gdb {
+    /// It has said nothing, and nothing waits to be read.
+    fn is_silent(&self) -> bool {
+        !self.has_begun && !matches!(self.stream.peek(&mut [0]), Ok(1..))
+    }
 }
 
 /// Somebody who wants to be the page.
@@ -99,6 +109,8 @@ pub(crate) struct Relay {
     gdb: Option<Gdb>,
     /// A gdb has gone, and the page has not said yet that it is through with it.
     is_page_behind: bool,
+    /// The system had no room for a connection that waits. What waits is reported at once, so it is not asked for next time.
+    is_short: bool,
     /// What is to be printed for the person: a code for the page.
     code: Option<String>,
 }
@@ -123,6 +135,7 @@ impl Relay {
             page: None,
             gdb: None,
             is_page_behind: false,
+            is_short: false,
             code: None,
         };
         relay.renew_code()?;
@@ -147,7 +160,9 @@ impl Relay {
 
     /// Waits until something happens, though not for long, and does what follows.
     pub(crate) fn turn(&mut self) -> anyhow::Result<()> {
-        self.wait()?;
+        if self.wait()? {
+            self.lose_page()?;
+        }
         self.take_guests();
         self.hear_page()?;
         self.take_gdb();
@@ -164,9 +179,13 @@ impl Relay {
         self.drop_gdb();
     }
 
-    fn wait(&self) -> anyhow::Result<()> {
+    /// Waits, and tells whether the page has gone while it is not read from. Where nothing is wanted of a connection, it is not asked
+    /// for: its end would be reported again and again.
+    fn wait(&mut self) -> anyhow::Result<bool> {
+        let has_room = !std::mem::take(&mut self.is_short);
         let mut interests: Vec<(BorrowedFd<'_>, PollFlags)> = Vec::new();
-        if self.guests.len() < HANDSHAKES_MAX {
+        let mut ending = None;
+        if has_room && self.guests.len() < HANDSHAKES_MAX {
             interests.push((self.page_door.as_fd(), PollFlags::IN));
         }
         for guest in &self.guests {
@@ -174,25 +193,37 @@ impl Relay {
         }
         if let Some(page) = &self.page {
             let mut flags = PollFlags::empty();
-            flags.set(PollFlags::IN, self.can_take_from_page());
+            if self.can_take_from_page() {
+                flags |= PollFlags::IN;
+            } else {
+                ending = Some(interests.len());
+                flags |= PollFlags::RDHUP;
+            }
             flags.set(PollFlags::OUT, page.is_full);
             interests.push((page.socket.get_ref().as_fd(), flags));
         }
-        if let (GdbDoor::Open(door), false) = (&self.gdb_door, self.is_page_behind) {
+        if let (GdbDoor::Open(door), false, true) = (&self.gdb_door, self.is_page_behind, has_room)
+        {
             interests.push((door.as_fd(), PollFlags::IN));
         }
         if let Some(gdb) = &self.gdb {
             let mut flags = PollFlags::empty();
             flags.set(PollFlags::IN, self.can_take_from_gdb());
             flags.set(PollFlags::OUT, !gdb.waiting.is_empty());
-            interests.push((gdb.stream.as_fd(), flags));
+            if !flags.is_empty() {
+                interests.push((gdb.stream.as_fd(), flags));
+            }
         }
         let mut polled: Vec<PollFd<'_>> = interests
             .iter()
             .map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags))
             .collect();
         match poll(&mut polled, Some(&LOOK)) {
-            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Ok(_) => {
+                let end = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+                Ok(ending.is_some_and(|index| polled[index].revents().intersects(end)))
+            }
+            Err(Errno::INTR) => Ok(false),
             Err(error) => Err(error).context("the connections cannot be waited for"),
         }
     }
@@ -207,9 +238,14 @@ impl Relay {
 
     /// Goes on with those who want to be the page.
     fn take_guests(&mut self) {
-        while self.guests.len() < HANDSHAKES_MAX
-            && let Ok((stream, _)) = self.page_door.accept()
-        {
+        while self.guests.len() < HANDSHAKES_MAX {
+            let stream = match self.page_door.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    self.is_short |= error.kind() != ErrorKind::WouldBlock;
+                    break;
+                }
+            };
             if stream.set_nonblocking(true).is_err() || stream.set_nodelay(true).is_err() {
                 continue;
             }
@@ -282,6 +318,8 @@ impl Relay {
         if self.page.is_some()
             && let GdbDoor::Shut(socket) = &self.gdb_door
         {
+            // Listening binds anew, as it were: what is left of earlier connections must not be in its way.
+            sockopt::set_socket_reuseaddr(socket, true)?;
             listen(socket, BACKLOG)
                 .with_context(|| format!("port {} cannot be listened at", self.gdb_port))?;
             let door = TcpListener::from(socket.try_clone()?);
@@ -294,7 +332,7 @@ impl Relay {
             };
             match page.socket.read() {
                 Ok(Message::Binary(bytes)) => {
-                    if let Some(gdb) = self.gdb.as_mut().filter(|gdb| !gdb.is_freed) {
+                    if let Some(gdb) = self.gdb.as_mut().filter(|gdb| gdb.freed_since.is_none()) {
                         gdb.waiting.extend_from_slice(&bytes);
                     }
                 }
@@ -319,7 +357,7 @@ impl Relay {
         let Some(gdb) = self.gdb.as_mut().filter(|gdb| gdb.has_begun) else {
             return;
         };
-        gdb.is_freed = true;
+        gdb.freed_since.get_or_insert_with(Instant::now);
         let sentence: String = sentence
             .trim()
             .chars()
@@ -353,9 +391,17 @@ impl Relay {
         let GdbDoor::Open(door) = &self.gdb_door else {
             return;
         };
-        let Ok((stream, _)) = door.accept() else {
-            return;
+        let stream = match door.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                self.is_short |= error.kind() != ErrorKind::WouldBlock;
+                return;
+            }
         };
+        // One that says nothing keeps nobody out.
+        if self.gdb.as_ref().is_some_and(Gdb::is_silent) {
+            self.drop_gdb();
+        }
         if self.gdb.is_some() {
             let _ = stream.shutdown(Shutdown::Both);
             say::line("reprise: a second gdb was sent away: one at a time");
@@ -366,7 +412,7 @@ impl Relay {
                 stream,
                 waiting: Vec::new(),
                 has_begun: false,
-                is_freed: false,
+                freed_since: None,
             });
         }
     }
@@ -385,8 +431,9 @@ impl Relay {
                 self.lose_gdb();
                 return;
             }
-            if gdb.is_freed {
-                continue;
+            if gdb.freed_since.is_some() {
+                // It may send on and on.
+                return;
             }
             let bytes = &buffer[..length];
             if !gdb.has_begun {
@@ -409,7 +456,7 @@ impl Relay {
         let Some(gdb) = self.gdb.take() else { return };
         if gdb.has_begun {
             say::line("reprise: gdb has gone");
-            if !gdb.is_freed {
+            if gdb.freed_since.is_none() {
                 self.is_page_behind = true;
                 self.tell_page(Message::text("gone"));
             }
@@ -446,7 +493,15 @@ impl Relay {
                 Ok(length) => {
                     gdb.waiting.drain(..length);
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    if gdb
+                        .freed_since
+                        .is_some_and(|since| since.elapsed() > LEAVE_TIME)
+                    {
+                        break;
+                    }
+                    return Ok(());
+                }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(_) => {
                     self.lose_gdb();
@@ -454,7 +509,7 @@ impl Relay {
                 }
             }
         }
-        if gdb.is_freed {
+        if gdb.freed_since.is_some() {
             say::line("reprise: gdb has been let go");
             self.drop_gdb();
         }
@@ -491,12 +546,15 @@ fn first_free<T>(
     }
 }
 
-/// Takes a port of the loopback interface without listening at it.
+/// Takes a port of the loopback interface without listening at it, and from everybody else.
 fn reserve(port: u16) -> io::Result<OwnedFd> {
     let made = socket(AddressFamily::INET, SocketType::STREAM, None)?;
     rustix::io::ioctl_fioclex(&made)?;
     sockopt::set_socket_reuseaddr(&made, true)?;
     bind(&made, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;
+    // What is left of earlier connections is not in its way. Another program would not be either: two sockets that allow it share a
+    // port at which neither listens.
+    sockopt::set_socket_reuseaddr(&made, false)?;
     Ok(made)
 }
 

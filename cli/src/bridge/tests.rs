@@ -70,6 +70,7 @@ impl Bridge {
             match TcpStream::connect(("127.0.0.1", self.gdb_port)) {
                 Ok(stream) => {
                     stream.set_read_timeout(Some(PATIENCE)).unwrap();
+                    stream.set_write_timeout(Some(PATIENCE)).unwrap();
                     return stream;
                 }
                 Err(error) => assert!(began.elapsed() < PATIENCE, "{error}"),
@@ -97,6 +98,7 @@ fn page(port: u16, token: &str, origin: Option<&str>) -> Result<WebSocket<TcpStr
     }
     let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
     match tungstenite::client(request, stream) {
         Ok((socket, _)) => Ok(socket),
         Err(HandshakeError::Failure(Error::Http(response))) => Err(response.status().as_u16()),
@@ -192,10 +194,18 @@ fn bytes_pass_both_ways_and_each_gdb_is_freed_once() {
 
     // Much at once arrives whole, though nobody reads it for a while.
     let piece = vec![0x5a; 64 << 10];
-    for _ in 0..40 {
-        page_socket.send(Message::binary(piece.clone())).unwrap();
-    }
-    assert_eq!(bytes(&mut gdb, 40 * piece.len()).len(), 40 * piece.len());
+    let length = 40 * piece.len();
+    let mut page_socket = std::thread::scope(|scope| {
+        let sender = scope.spawn(move || {
+            for _ in 0..40 {
+                page_socket.send(Message::binary(piece.clone())).unwrap();
+            }
+            page_socket
+        });
+        std::thread::sleep(Duration::from_millis(200));
+        assert_eq!(bytes(&mut gdb, length).len(), length);
+        sender.join().unwrap()
+    });
 
     // It goes: the next one waits until the page is through with it.
     drop(gdb);
@@ -232,6 +242,92 @@ fn bytes_pass_both_ways_and_each_gdb_is_freed_once() {
 }
 
 #[test]
+fn two_bridges_share_no_port() {
+    let relay = |ports| Relay::new(Gate::new(Vec::new()), ports);
+    let none = Ports {
+        gdb: None,
+        page: None,
+    };
+    let first = relay(none).unwrap();
+    let second = relay(none).unwrap();
+    assert_ne!(first.gdb_port(), second.gdb_port());
+    let same = Ports {
+        gdb: Some(first.gdb_port()),
+        page: Some(0),
+    };
+    let Err(refusal) = relay(same) else {
+        panic!("a third one has that port");
+    };
+    assert!(refusal.to_string().contains("--gdb-port"), "{refusal}");
+    assert!(std::net::TcpListener::bind(("127.0.0.1", first.gdb_port())).is_err());
+}
+
+#[test]
+fn a_client_that_says_nothing_keeps_no_gdb_out() {
+    let bridge = Bridge::new();
+    let (port, token) = bridge.code();
+    let mut page_socket = page(port, &token, Some(HERE)).unwrap();
+    let mut silent = bridge.gdb();
+    let mut gdb = bridge.gdb();
+    gdb.write_all(b"+").unwrap();
+    assert_eq!(heard(&mut page_socket), Message::text("gdb"));
+    assert_eq!(bytes(&mut silent, 1), b"");
+    // This one has spoken, and stays.
+    assert_eq!(bytes(&mut bridge.gdb(), 1), b"");
+    page_socket.send(Message::binary(&b"$OK#9a"[..])).unwrap();
+    assert_eq!(bytes(&mut gdb, 6), b"$OK#9a");
+}
+
+#[test]
+fn a_gdb_that_is_freed_goes_though_it_sends_on_or_reads_nothing() {
+    let bridge = Bridge::new();
+    let (port, token) = bridge.code();
+    let mut page_socket = page(port, &token, Some(HERE)).unwrap();
+    for waiting_pieces in [0, 200] {
+        let mut client = bridge.gdb();
+        client.write_all(b"+").unwrap();
+        while heard(&mut page_socket) != Message::text("gdb") {}
+        let piece = vec![0x5a; 16 << 10];
+        for _ in 0..waiting_pieces {
+            page_socket.send(Message::binary(piece.clone())).unwrap();
+        }
+        let sender = std::thread::spawn(move || {
+            let piece = vec![b'+'; 256 << 10];
+            while client.write_all(&piece).is_ok() {}
+        });
+        page_socket.send(Message::text("free")).unwrap();
+        let began = std::time::Instant::now();
+        while !sender.is_finished() {
+            assert!(began.elapsed() < PATIENCE, "it is still there");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        sender.join().unwrap();
+    }
+}
+
+#[test]
+fn a_page_that_goes_is_missed_though_gdb_reads_nothing() {
+    let bridge = Bridge::new();
+    let (port, token) = bridge.code();
+    let mut page_socket = page(port, &token, Some(HERE)).unwrap();
+    let mut gdb = bridge.gdb();
+    gdb.write_all(b"+").unwrap();
+    assert_eq!(heard(&mut page_socket), Message::text("gdb"));
+    assert_eq!(heard(&mut page_socket), Message::binary(&b"+"[..]));
+    let stream = page_socket.get_ref();
+    stream
+        .set_write_timeout(Some(Duration::from_millis(300)))
+        .unwrap();
+    // It ends at once, also where much is on its way.
+    rustix::net::sockopt::set_socket_linger(stream, Some(Duration::ZERO)).unwrap();
+    let piece = vec![0x5a; 256 << 10];
+    let is_full = (0..400).any(|_| page_socket.send(Message::binary(piece.clone())).is_err());
+    assert!(is_full, "it takes all that comes");
+    drop(page_socket);
+    bridge.code();
+}
+
+#[test]
 fn origins_of_this_computer_are_allowed_and_others_by_name() {
     let mut gate = Gate::new(vec!["https://name.example".to_owned()]);
     for (origin, is_allowed) in [
@@ -257,7 +353,26 @@ fn origins_are_read_as_browsers_write_them() {
     for (text, origin) in [
         ("https://Name.example/", Some("https://name.example")),
         ("http://name.example:8080", Some("http://name.example:8080")),
+        ("https://name.example:443/", Some("https://name.example")),
+        ("http://name.example:080", Some("http://name.example")),
+        ("http://name.example:443", Some("http://name.example:443")),
+        ("https://name.example:80", Some("https://name.example:80")),
+        ("http://[0:0::1]:80", Some("http://[::1]")),
+        ("https://[::1]:8443", Some("https://[::1]:8443")),
         ("name.example", None),
+        ("ftp://name.example", None),
+        ("https://:::", None),
+        ("https://:443", None),
+        ("https://name.example:", None),
+        ("https://name.example:+1", None),
+        ("https://name.example:65536", None),
+        ("https://name.example:1:2", None),
+        ("https://..", None),
+        ("https://[]", None),
+        ("https://[::1", None),
+        ("https://::1", None),
+        ("https://[::1]x", None),
+        ("https://name]:1", None),
         ("https://", None),
         ("https://name.example/page", None),
         ("https://*", None),
