@@ -1,9 +1,7 @@
 // A real gdb, told what to do a command at a time.
 
 import { spawn } from 'node:child_process';
-
-/// How long a command may take.
-const PATIENCE_MS = 120_000;
+import { PATIENCE_MS, atMost } from './app.mjs';
 
 export class Gdb {
   #process;
@@ -67,6 +65,11 @@ export class Gdb {
   /// Ends it; its connection ends with it.
   async end() {
     this.#process.stdin.end('quit\n');
-    await this.#ended;
+    await atMost(PATIENCE_MS, this.#ended);
+  }
+
+  /// Ends it wherever it is, unless it has ended.
+  kill() {
+    this.#process.kill('SIGKILL');
   }
 }

@@ -7,6 +7,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpListener;
 use std::process::Stdio;
 
+/// How long gdb may take to start and connect on a busy machine.
+const GDB_TIME: Duration = Duration::from_secs(60);
+
 /// A page with a trace in it, which stands where its program begins.
 fn page_at_program(trace: &Path) -> Page {
     let mut page = Page::new();
@@ -40,7 +43,22 @@ fn gdb_in(page: &mut Page, commands: &[&str]) -> String {
     command.stdin(Stdio::null());
     command.stdout(file.try_clone().unwrap()).stderr(file);
     let mut gdb = command.spawn().expect("gdb-multiarch is installed");
-    let (mut stream, _) = listener.accept().unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let deadline = Instant::now() + GDB_TIME;
+    let mut stream = loop {
+        match listener.accept() {
+            Ok((stream, _)) => break stream,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock, "{error}"),
+        }
+        let said = || std::fs::read_to_string(&said).unwrap();
+        let ended = gdb.try_wait().unwrap();
+        assert!(ended.is_none(), "gdb ended before it connected: {}", said());
+        if Instant::now() > deadline {
+            gdb.kill().unwrap();
+            panic!("gdb has not connected: {}", said());
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
     stream.set_nonblocking(true).unwrap();
     page.order(Command::AttachGdb);
     let mut heard = page.messages.len();
