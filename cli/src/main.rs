@@ -8,8 +8,6 @@ mod console;
 mod date;
 mod escape;
 mod gdb;
-mod guest;
-mod images;
 mod live;
 mod open;
 mod say;

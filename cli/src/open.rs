@@ -1,11 +1,11 @@
 //! From a trace file to machines that can follow it.
 
-use crate::guest;
-use crate::images::{self, FolderStore};
 use crate::trace_file::{FileReader, TraceFile};
 use anyhow::{Context, anyhow, bail};
 use reprise_core::image::MemoryImage;
 use reprise_core::machine::{Machine, MachineConfig, MachineError};
+use reprise_images::guest;
+use reprise_images::store::{self, FolderStore};
 use reprise_recorder::images::{ImageError, ImageRef, ImageSet, ImageStore, SharedImage};
 use reprise_recorder::keyframes::TraceKeyframes;
 use reprise_recorder::timeline::{KeyframeSource, MachineSource, ReplayTimeline, TimelineOptions};
@@ -131,7 +131,7 @@ fn explained(error: ImageError, wanted: &[ImageRef], folders: &[PathBuf]) -> any
     };
     let changed = (wanted.iter())
         .find(|image| image.role == *role && image.hash == *hash)
-        .and_then(|image| Some((image, images::changed(folders, image)?)));
+        .and_then(|image| Some((image, store::changed(folders, image)?)));
     let Some((image, path)) = changed else {
         return error.into();
     };

@@ -1,8 +1,6 @@
 //! What `run` and `record` start: the machine, its images, and what its init is told.
 
 use crate::args::GuestArgs;
-use crate::guest::Guest;
-use crate::images;
 use crate::open::{BROWSER_RAM_BYTES_MAX, check_ram};
 use crate::say;
 use crate::seed::Seed;
@@ -11,6 +9,8 @@ use anyhow::{Context, bail};
 use reprise_core::event::{Start, StartFile};
 use reprise_core::machine::{BootKind, Machine, MachineConfig};
 use reprise_core::types::TerminalSize;
+use reprise_images::guest::Guest;
+use reprise_images::store;
 use reprise_recorder::images::{ImageRef, ImageRole, ImageSet, SharedImage};
 use reprise_recorder::pace::Pacing;
 use reprise_recorder::trace::START_FILES_BYTES_MAX;
@@ -62,12 +62,12 @@ impl Plan {
             say::line("reprise: a browser cannot replay a machine with more than 1024 MiB of RAM");
         }
         let guest = Guest::find(args.image.as_deref())?;
-        let mut images = vec![images::open(&guest.kernel, ImageRole::Kernel)?];
+        let mut images = vec![store::open(&guest.kernel, ImageRole::Kernel)?];
         if let Some(initrd) = &guest.initrd {
-            images.push(images::open(initrd, ImageRole::Initrd)?);
+            images.push(store::open(initrd, ImageRole::Initrd)?);
         }
         for disk in &args.disk {
-            images.push(images::open(disk, ImageRole::Disk)?);
+            images.push(store::open(disk, ImageRole::Disk)?);
         }
         let mut files = Vec::new();
         for added in &args.add {

@@ -2,7 +2,6 @@
 
 use crate::args::BareArgs;
 use crate::console::write_console;
-use crate::images::FileImage;
 use crate::open::check_ram;
 use crate::say;
 use anyhow::{Context, bail};
@@ -10,6 +9,7 @@ use reprise_core::event::{ConsolePort, InputEvent};
 use reprise_core::image::ImageSource;
 use reprise_core::machine::{BootKind, HaltReason, Machine, MachineConfig, MachineImages, RunExit};
 use reprise_core::types::{GuestPhysAddr, Icount};
+use reprise_images::store::FileImage;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};

@@ -3,12 +3,12 @@
 use crate::args::InfoArgs;
 use crate::commands::events::line_from_start;
 use crate::date::Date;
-use crate::images::FolderStore;
 use crate::open::folders;
 use crate::seed::Seed;
 use crate::trace_file::TraceFile;
 use reprise_core::machine::MACHINE_VERSION;
 use reprise_core::types::{GuestTime, NANOSECONDS_PER_TICK};
+use reprise_images::store::FolderStore;
 use reprise_recorder::images::{ImageRef, missing};
 use reprise_recorder::trace::{
     end_reason_from_wire, guest_time_from_annotation, images_from_header,

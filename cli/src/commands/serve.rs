@@ -2,7 +2,6 @@
 
 use super::share::parameter;
 use crate::args::ServeArgs;
-use crate::images::FolderStore;
 use crate::open::folders;
 use crate::say;
 use crate::trace_file::TraceFile;
@@ -13,6 +12,7 @@ use axum::extract::{Request, State};
 use axum::http::header::{HOST, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use reprise_images::store::FolderStore;
 use reprise_recorder::trace::images_from_header;
 use std::collections::BTreeMap;
 use std::env;

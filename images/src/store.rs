@@ -14,13 +14,17 @@ const HASH_BUFFER_BYTES: usize = 1 << 20;
 
 /// A file opened as an image.
 #[derive(Debug)]
-pub(crate) struct FileImage {
+pub struct FileImage {
     file: File,
     byte_len: u64,
 }
 
 impl FileImage {
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    /// Opens a regular file.
+    ///
+    /// # Errors
+    /// When it is none, or cannot be read.
+    pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
@@ -66,8 +70,11 @@ impl ImageSource for FileImage {
     }
 }
 
-/// Opens a file as an image that a recording starts from.
-pub(crate) fn open(path: &Path, role: ImageRole) -> anyhow::Result<(ImageRef, SharedImage)> {
+/// Opens a file as an image that a recording starts from; its hash is computed.
+///
+/// # Errors
+/// When it cannot be read: a sentence for the person.
+pub fn open(path: &Path, role: ImageRole) -> anyhow::Result<(ImageRef, SharedImage)> {
     let opened = FileImage::open(path).and_then(|mut image| {
         let hash = image.hash()?;
         Ok((image, hash))
@@ -87,18 +94,20 @@ pub(crate) fn open(path: &Path, role: ImageRole) -> anyhow::Result<(ImageRef, Sh
 
 /// Images in folders, under any file name.
 #[derive(Clone, Debug)]
-pub(crate) struct FolderStore {
+pub struct FolderStore {
     folders: Vec<PathBuf>,
 }
 
 impl FolderStore {
     /// Looks into these folders, in order.
-    pub(crate) fn new(folders: Vec<PathBuf>) -> Self {
+    #[must_use]
+    pub fn new(folders: Vec<PathBuf>) -> Self {
         Self { folders }
     }
 
     /// Path of the image, if one of the folders has it.
-    pub(crate) fn locate(&self, wanted: &ImageRef) -> Option<PathBuf> {
+    #[must_use]
+    pub fn locate(&self, wanted: &ImageRef) -> Option<PathBuf> {
         self.folders
             .iter()
             .flat_map(|folder| candidates(folder, wanted))
@@ -118,7 +127,7 @@ impl ImageStore for FolderStore {
 }
 
 /// A file of the image's name that is not it, in one of the folders: it was changed after it was recorded.
-pub(crate) fn changed(folders: &[PathBuf], wanted: &ImageRef) -> Option<PathBuf> {
+pub fn changed(folders: &[PathBuf], wanted: &ImageRef) -> Option<PathBuf> {
     // The name is a stranger's; one with folders in it is no file's name.
     let name = Path::new(&wanted.name);
     let is_name = name.file_name() == Some(name.as_os_str());

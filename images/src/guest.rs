@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 /// A guest's files.
 #[derive(Debug)]
-pub(crate) struct Guest {
+pub struct Guest {
     /// The kernel.
-    pub(crate) kernel: PathBuf,
+    pub kernel: PathBuf,
     /// The initial RAM file system.
-    pub(crate) initrd: Option<PathBuf>,
+    pub initrd: Option<PathBuf>,
     /// Kernel command line.
-    pub(crate) command_line: Vec<u8>,
+    pub command_line: Vec<u8>,
 }
 
 /// What we need of `manifest.json`.
@@ -29,7 +29,10 @@ const COMMAND_LINE: &str = "console=hvc0 panic=-1";
 
 impl Guest {
     /// The guest in a folder, or the default guest.
-    pub(crate) fn find(folder: Option<&Path>) -> anyhow::Result<Self> {
+    ///
+    /// # Errors
+    /// When there is none, or its manifest cannot be read: a sentence for the person.
+    pub fn find(folder: Option<&Path>) -> anyhow::Result<Self> {
         match folder {
             Some(folder) => Self::in_folder(folder),
             None => Self::in_folder(&default_folder()?),
@@ -69,7 +72,7 @@ impl Guest {
 }
 
 /// The user's cache folder for Reprise.
-pub(crate) fn cache_folder() -> Option<PathBuf> {
+pub fn cache_folder() -> Option<PathBuf> {
     let set = |name| env::var_os(name).filter(|value| !value.is_empty());
     set("REPRISE_CACHE")
         .map(PathBuf::from)
@@ -90,7 +93,7 @@ fn default_folder() -> anyhow::Result<PathBuf> {
 
 /// Folders in which images may be: the given ones, the guests that were built, and the images
 /// that were kept.
-pub(crate) fn image_folders(given: &[PathBuf]) -> Vec<PathBuf> {
+pub fn image_folders(given: &[PathBuf]) -> Vec<PathBuf> {
     let mut folders = given.to_vec();
     let Some(cache) = cache_folder() else {
         return folders;
