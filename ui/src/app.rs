@@ -74,7 +74,7 @@ impl App {
     /// An app with a main engine, one that reads recordings through, and whoever shows it.
     #[must_use]
     pub fn new(main: Box<dyn Link>, reader: Box<dyn Link>, mut host: Box<dyn Host>) -> App {
-        let start = StartPage::new(&host.demos_json());
+        let start = StartPage::new(&host.demos_json(), host.surroundings());
         App {
             main: Asker::new(main),
             reader: Asker::new(reader),
@@ -203,6 +203,7 @@ impl App {
                     .is_some_and(|text| text.contains("t=") || text.contains("trace="));
                 match fragment.filter(|_| is_link) {
                     Some(fragment) => self.open_fragment(&fragment),
+                    None if self.host.open_path(&text) => {}
                     None => self.open_link(address(text, None)),
                 }
             }

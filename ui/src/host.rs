@@ -1,4 +1,4 @@
-//! What the page needs of the browser, or of the system: files, address, clock, randomness.
+//! What the app needs of the browser, or of the system: files, address, clock, randomness.
 
 /// Whoever shows the page.
 pub trait Host {
@@ -44,6 +44,22 @@ pub trait Host {
 
     /// Wall clock in nanoseconds since 1970-01-01 UTC.
     fn unix_nanoseconds(&mut self) -> u64;
+
+    /// Where the app is, in a word.
+    fn surroundings(&self) -> &'static str {
+        "tab"
+    }
+
+    /// Reads what was typed where a link or an address is asked for, if it can only be a file's path; the file arrives by
+    /// [`Host::take_file`]. False if it is no path, as everywhere in a browser.
+    fn open_path(&mut self, _text: &str) -> bool {
+        false
+    }
+
+    /// Why no trace can be fetched by its address, in a sentence for the person; none where it can.
+    fn fetch_refusal(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A file.

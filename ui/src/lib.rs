@@ -1,4 +1,4 @@
-//! The page: terminal, timeline and debugger panels.
+//! The app: terminal, timeline and debugger panels, in a page or in a window.
 //!
 //! # Code map
 //! - `app`: the whole; what engines and the person say, and what follows.
@@ -6,7 +6,7 @@
 //! - `terminal`, `timeline`, `controls`, `panels`, `start`: the views.
 //! - `dock`: how they lie side by side.
 //! - `share`: links.
-//! - `link`, `host`: the ways to engines, and to the browser.
+//! - `link`, `host`: the ways to engines, and to the browser or the system.
 //! - `asker`, `session`: requests under way, and what is open.
 //! - `bridge`: the connection by which a gdb debugs what is shown.
 //! - `words`, `format`: numbers as people read them.

@@ -41,10 +41,12 @@ pub(crate) struct StartPage {
     ram_mebibytes: u32,
     link: String,
     demos: Vec<Demo>,
+    /// Where the app is, in a word.
+    surroundings: &'static str,
 }
 
 impl StartPage {
-    pub(crate) fn new(demos_json: &str) -> StartPage {
+    pub(crate) fn new(demos_json: &str, surroundings: &'static str) -> StartPage {
         // A site without demos is a site without demos.
         let mut demos: Vec<Demo> = serde_json::from_str(demos_json).unwrap_or_default();
         demos.truncate(DEMOS_MAX);
@@ -53,6 +55,7 @@ impl StartPage {
             ram_mebibytes: RAM_MEBIBYTES_DEFAULT,
             link: String::new(),
             demos,
+            surroundings,
         }
     }
 
@@ -64,9 +67,10 @@ impl StartPage {
                 ui.set_max_width(640.0);
                 ui.add_space(24.0);
                 ui.heading(RichText::new("Reprise").size(32.0));
-                ui.label(
-                    "Boot Linux in this tab, let the bug happen, and go back in time to its cause.",
-                );
+                ui.label(format!(
+                    "Boot Linux in this {}, let the bug happen, and go back in time to its cause.",
+                    self.surroundings
+                ));
                 ui.add_space(16.0);
             });
             ui.vertical_centered(|ui| {
@@ -78,9 +82,10 @@ impl StartPage {
                     ui.add_space(12.0);
                     self.demos(ui, &mut event);
                     ui.add_space(16.0);
-                    ui.label(
-                        "Nothing leaves this tab: machines run in it, and files are opened in it.",
-                    );
+                    ui.label(format!(
+                        "Nothing leaves this {}: machines run in it, and files are opened in it.",
+                        self.surroundings
+                    ));
                 });
             });
         });

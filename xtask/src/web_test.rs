@@ -4,19 +4,20 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::cache::{self, Lock, Workspace};
-use crate::tools::{build_reprise, run, target_folder};
+use crate::tools::{build_reprise, cargo, run, target_folder};
 use crate::{Failure, Result, checkout, files, process, setup, site};
 
 const USAGE: &str = "\
 Usage: cargo xtask web-test [FILTER]
 
 Installs Debian's Chromium and Firefox and what drives them, builds the page into target/site, serves it, and runs the tests of
-tests/web in browsers that nobody sees. Pictures of what they saw go to target/web-test. A FILTER runs only the tests whose name
-contains it.
+tests/web in browsers that nobody sees, and in the window of `reprise-window`. Pictures of what they saw go to target/web-test. A
+FILTER runs only the tests whose name contains it.
 ";
 
-/// The browsers, one font for what the page shows before the app does, what Firefox needs for WebGL without a graphics card (a
-/// screen in memory and Mesa's renderer), and the gdb that debugs what the page shows.
+/// The browsers, one font for what the page shows before the app does, what Firefox and the window need to draw without a graphics
+/// card (a screen in memory and Mesa's renderer; the window loads the libraries for keys and cursors when it starts), and the gdb
+/// that debugs what the page shows.
 const BROWSER_PACKAGES: &[&str] = &[
     "chromium",
     "firefox-esr",
@@ -24,6 +25,10 @@ const BROWSER_PACKAGES: &[&str] = &[
     "gdb-multiarch",
     "libgl1",
     "libgl1-mesa-dri",
+    "libx11-xcb1",
+    "libxcursor1",
+    "libxi6",
+    "libxkbcommon-x11-0",
     "xvfb",
 ];
 
@@ -46,6 +51,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
 pub(crate) fn test(filter: Option<&str>) -> Result<()> {
     let tests = checkout().join("tests/web");
     let mut command = node(&tests)?;
+    command.env("REPRISE_WINDOW", build_window()?);
     // One browser at a time: two would share two processors with the engines that they run.
     command.args(["--test", "--test-concurrency=1"]);
     if let Some(filter) = filter {
@@ -57,6 +63,12 @@ pub(crate) fn test(filter: Option<&str>) -> Result<()> {
         }
     }
     run(&mut command)
+}
+
+/// Builds the window as tests are built, whose crates it shares, and returns its path.
+fn build_window() -> Result<PathBuf> {
+    run(&mut cargo(&["build", "--quiet", "--package", "reprise-window"]))?;
+    Ok(target_folder().join("debug/reprise-window"))
 }
 
 /// Builds the page and measures it; see `cargo xtask bench`.

@@ -84,6 +84,10 @@ impl App {
                 self.open(opening(origin), TraceSource::Bytes(bytes));
             }
             Place::Url(url) => {
+                if let Some(why) = self.host.fetch_refusal() {
+                    self.failure = Some(format!("{why}: {url}"));
+                    return;
+                }
                 let opening = opening(Origin::Url(url.clone()));
                 match share::destination(&url, &self.host.site_url()) {
                     Destination::Own => self.open(opening, TraceSource::Url(url)),

@@ -1,3 +1,0 @@
-//! The native window.
-
-fn main() {}
