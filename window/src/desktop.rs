@@ -144,6 +144,16 @@ impl Host for Desktop {
 
     fn replace_fragment(&mut self, _fragment: &str) {}
 
+    fn bridge_open(&mut self, _address: &str) {
+        self.shared.refuse_bridge();
+    }
+
+    fn bridge_send(&mut self, _bytes: &[u8]) {}
+
+    fn bridge_say(&mut self, _text: &str) {}
+
+    fn bridge_close(&mut self) {}
+
     fn seed(&mut self) -> [u8; 32] {
         let mut seed = [0; 32];
         if getrandom::fill(&mut seed).is_err() {

@@ -4,6 +4,7 @@ use crate::chooser::{Choice, Chooser};
 use crate::desktop::Reading;
 use egui::{Align2, Area, Frame, Id, Ui, ViewportCommand};
 use reprise_ui::app::App;
+use reprise_ui::bridge::BridgeEvent;
 use serde_json::Value;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -26,6 +27,8 @@ pub(crate) struct Shared {
     /// Something to tell the person.
     notice: RefCell<Option<String>>,
     is_picking: Cell<bool>,
+    /// The person wants to join a bridge.
+    is_bridge_wanted: Cell<bool>,
     is_checking: bool,
     has_engine_ended: Cell<bool>,
     end: RefCell<Option<CheckEnd>>,
@@ -37,6 +40,7 @@ impl Shared {
         Self {
             notice: RefCell::default(),
             is_picking: Cell::default(),
+            is_bridge_wanted: Cell::default(),
             is_checking,
             has_engine_ended: Cell::default(),
             end: RefCell::default(),
@@ -51,6 +55,11 @@ impl Shared {
     /// Lets the person pick a file.
     pub(crate) fn pick(&self) {
         self.is_picking.set(true);
+    }
+
+    /// Tells the app that there is no way to a bridge from here.
+    pub(crate) fn refuse_bridge(&self) {
+        self.is_bridge_wanted.set(true);
     }
 
     /// An engine has ended that nobody has told to.
@@ -151,6 +160,10 @@ impl Shown {
 impl eframe::App for Shown {
     fn ui(&mut self, ui: &mut Ui, _frame: &mut eframe::Frame) {
         self.app.ui(ui);
+        if self.shared.is_bridge_wanted.take() {
+            let why = "a window cannot join a bridge: save the recording, and debug the file with `reprise gdb FILE`";
+            self.app.heard_bridge(BridgeEvent::Closed(why.to_owned()));
+        }
         self.pick(ui);
         self.tell(ui);
         self.check(ui);

@@ -67,7 +67,12 @@ pub(crate) fn test(filter: Option<&str>) -> Result<()> {
 
 /// Builds the window as tests are built, whose crates it shares, and returns its path.
 fn build_window() -> Result<PathBuf> {
-    run(&mut cargo(&["build", "--quiet", "--package", "reprise-window"]))?;
+    run(&mut cargo(&[
+        "build",
+        "--quiet",
+        "--package",
+        "reprise-window",
+    ]))?;
     Ok(target_folder().join("debug/reprise-window"))
 }
 

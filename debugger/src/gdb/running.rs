@@ -265,7 +265,7 @@ impl GdbServer {
             };
             // Between two steps of a range, now and then: to ask costs more than to step. A client that asked for a break
             // would go on stepping after any other stop.
-            let asks = run.steps % RANGE_STEPS_BETWEEN_LOOKS == 0;
+            let asks = run.steps.is_multiple_of(RANGE_STEPS_BETWEEN_LOOKS);
             let wish = asks.then(|| Wish::of(host)).flatten();
             stop.is_interrupted |= wish == Some(Wish::Break);
             if stop.is_interrupted || stop.edge.is_some() {
