@@ -209,7 +209,8 @@ fn a_break_stops_a_long_run_and_leaves_it_anywhere() {
     client.ask_ok(&format!("Z0,{ROUND:x},4"));
     client.run_to("vCont;c", &["swbreak"]);
     client.ask_ok(&format!("z0,{ROUND:x},4"));
-    client.desk.patience = Some(1000);
+    // It looks after its first step, and some hundred steps later each time.
+    client.desk.patience = Some(2);
     client.run_to(&format!("vCont;r{ROUND:x},{STORE:x}:0"), &["T02"]);
     assert!((ROUND..STORE).contains(&client.pc()));
     client.expect_unchanged();
