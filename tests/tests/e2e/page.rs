@@ -374,7 +374,11 @@ fn a_trace_is_gone_through_and_stops_are_met_both_ways() {
         &trace,
         5,
         &[],
-        &["sh", "-c", "cat /etc/motd >/dev/null; echo one; echo two"],
+        &[
+            "sh",
+            "-c",
+            "cat /etc/motd >/dev/null; (i=0; while [ $i -lt 3000 ]; do i=$((i+1)); done); echo one; echo two",
+        ],
     )
     .expect(0);
     let native = replay(&trace).expect(0);
@@ -439,7 +443,7 @@ fn a_trace_is_gone_through_and_stops_are_met_both_ways() {
     }
     assert_eq!(met, calls);
 
-    // A step over a call that waits for another process takes as long as that, both ways.
+    // A step over a call that waits for another process takes as long as that, both ways, and is done in slices.
     let waits = (index.calls.iter()).filter(|call| call.text.starts_with("wait"));
     let waits = waits.filter_map(|call| {
         let returned = (index.returns.iter()).find(|returned| returned.call == call.icount)?;
@@ -451,11 +455,15 @@ fn a_trace_is_gone_through_and_stops_are_met_both_ways() {
     page.order(Command::SetStops(Vec::new()));
     page.order(Command::Seek(Target::Icount(wait.icount)));
     let mut step = |direction| {
+        let told = page.messages.len();
         page.order(Command::Step {
             unit: StepUnit::Instruction,
             direction,
             thread: Thread::Task(wait.tid),
         });
+        let is_progress = |message: &&Message| matches!(message, Message::Progress { .. });
+        let slices = page.messages[told..].iter().filter(is_progress).count();
+        assert!(slices > 1, "{slices}");
         page.position().icount
     };
     assert!(step(Direction::Forward) > waited.icount);
