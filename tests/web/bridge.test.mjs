@@ -66,6 +66,7 @@ const codeOf = (joined) => atMost(PATIENCE_MS, joined.code());
 async function join(app, code, becomes = 'waiting for gdb') {
   await app.click(GDB);
   await app.until('the dialog', (state) => state.dialog);
+  await app.focusedField();
   await app.page.keyboard.insertText(code);
   await app.page.keyboard.press('Enter');
   const state = await app.until(becomes, (state) => state.bridge === becomes);

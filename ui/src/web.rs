@@ -191,8 +191,8 @@ pub fn test_timeline_point(icount: f64) -> Option<String> {
     Some(serde_json::json!([point.x, point.y]).to_string())
 }
 
-/// For tests: what is shown, as a JSON list of `role`, `label`, `value` and `bounds` (`[x0, y0, x1, y1]`). The first call
-/// lets the app begin to keep that.
+/// For tests: what is shown, as a JSON list of `role`, `label`, `value`, `is_disabled`, `is_focused` and `bounds`
+/// (`[x0, y0, x1, y1]`). The first call lets the app begin to keep that.
 #[wasm_bindgen]
 pub fn test_nodes() -> String {
     let nodes = with(|inbox| {
@@ -206,7 +206,7 @@ pub fn test_nodes() -> String {
 }
 
 fn nodes_from_update(update: &TreeUpdate) -> Vec<serde_json::Value> {
-    let nodes = update.nodes.iter().map(|(_, node): &(NodeId, _)| {
+    let nodes = update.nodes.iter().map(|(id, node): &(NodeId, _)| {
         let bounds = node
             .bounds()
             .map(|rect| [rect.x0, rect.y0, rect.x1, rect.y1]);
@@ -215,6 +215,7 @@ fn nodes_from_update(update: &TreeUpdate) -> Vec<serde_json::Value> {
             "label": node.label(),
             "value": node.value(),
             "is_disabled": node.is_disabled(),
+            "is_focused": *id == update.focus,
             "bounds": bounds,
         })
     });

@@ -132,9 +132,17 @@ export class App {
     });
   }
 
+  /// Waits until keys go to a text field of which `isIt` holds: before a picture has been drawn with the field in focus, what is
+  /// typed is nobody's. A program is quicker than that picture, a person is not.
+  async focusedField(isIt = () => true) {
+    const isField = (node) => node.is_focused && node.role === 'TextInput' && node.bounds;
+    await this.node('a field in focus', (node) => isField(node) && isIt(node));
+  }
+
   /// Fills in the field with a label, and presses Enter.
   async enter(label, text) {
     await this.click(label);
+    await this.focusedField((node) => node.label === label);
     await this.page.keyboard.type(text);
     await this.page.keyboard.press('Enter');
   }
