@@ -124,19 +124,29 @@ export class App {
   /// Waits until what is shown is about the position that the app tells of, not the one before.
   async fresh() {
     await this.atRest();
-    const drawn = () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)));
-    await this.page.evaluate(drawn);
+    await this.#drawn();
     await this.#eventually('answers about this position', async () => {
       const isLooking = (await this.nodes()).some((node) => node.label === 'looking…');
       return { value: 'looking…', isSo: !isLooking };
     });
   }
 
-  /// Waits until keys go to a text field of which `isIt` holds: before a picture has been drawn with the field in focus, what is
-  /// typed is nobody's. A program is quicker than that picture, a person is not.
+  /// Waits until keys go to a text field of which `isIt` holds. eframe hands the focus to an element of its own in the picture after
+  /// the one that shows the field in focus, and until the picture after that it takes text but may drop keys. A program is quicker
+  /// than that, a person is not.
   async focusedField(isIt = () => true) {
     const isField = (node) => node.is_focused && node.role === 'TextInput' && node.bounds;
     await this.node('a field in focus', (node) => isField(node) && isIt(node));
+    await this.#eventually('keys for the field', async () => {
+      const element = await this.page.evaluate(() => document.activeElement?.tagName);
+      return { value: element, isSo: element === 'INPUT' };
+    });
+    await this.#drawn();
+  }
+
+  /// Waits until a picture has been drawn of what is known now.
+  #drawn() {
+    return this.page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
   }
 
   /// Fills in the field with a label, and presses Enter.
