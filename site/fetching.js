@@ -3,6 +3,10 @@
 
 /// Of an image or trace, compressed or not: more than any engine in a browser could hold.
 const BYTES_MAX = 1 << 30;
+/// Of an image that comes as a whole because a server has no ranges; the engine holds no more.
+const WHOLE_BYTES_MAX = 512 << 20;
+/// A part that takes longer than this, in milliseconds, has broken off.
+const PART_PATIENCE_MS = 60_000;
 /// Images are kept here under their hash, as they are on the site. They never change, so nothing is ever stale.
 const CACHE_NAME = 'reprise-images';
 
@@ -58,6 +62,76 @@ function imageUrl(want, siteUrl) {
   return new URL(`images/${want.hash}.gz`, siteUrl);
 }
 
+/// The hashes of a disk image's parts, from the site. Where there are none the engine wants the whole image next.
+export async function fetchTree(want, siteUrl, progress) {
+  return download(rawUrl(want, siteUrl, '.tree'), 'it', progress, { bytes: want.byte_len });
+}
+
+/// A part of a disk image: from the cache, else from the site. Where that has no ranges, the whole image.
+export async function fetchPart(want, siteUrl, progress) {
+  const key = partKey(want, siteUrl);
+  // Two engines that want the same part fetch it once.
+  return locked(`${CACHE_NAME} ${key.search} ${want.hash}`, async () => {
+    const cache = await openCache();
+    const kept = await cache?.match(key);
+    return kept === undefined
+      ? downloadPart(want, siteUrl, cache, key, progress, 'default')
+      : new Uint8Array(await kept.arrayBuffer());
+  });
+}
+
+/// The part anew, past every cache: what was had before was not it.
+export async function refetchPart(want, siteUrl, progress) {
+  const key = partKey(want, siteUrl);
+  await (await openCache())?.delete(key);
+  return downloadPart(want, siteUrl, undefined, key, progress, 'reload');
+}
+
+function rawUrl({ hash }, siteUrl, ending = '') {
+  if (!/^[0-9a-f]{64}$/.test(hash)) {
+    throw new Error(`“${hash}” is no hash of an image`);
+  }
+  return new URL(`images/${hash}${ending}`, siteUrl);
+}
+
+/// Under what a part is kept: no address of the site's.
+function partKey(want, siteUrl) {
+  const url = rawUrl(want, siteUrl);
+  url.search = `part=${want.offset}-${want.offset + want.length}`;
+  return url;
+}
+
+/// HTTP ranges (RFC 9110, 14).
+async function downloadPart(want, siteUrl, cache, key, progress, mode) {
+  const url = rawUrl(want, siteUrl);
+  const last = want.offset + want.length - 1;
+  const range = {
+    headers: { Range: `bytes=${want.offset}-${last}` },
+    signal: AbortSignal.timeout(PART_PATIENCE_MS),
+  };
+  const response = await respond(url, 'it', { mode, range });
+  const isPart = response.status === 206;
+  if (!isPart && want.byte_len > WHOLE_BYTES_MAX) {
+    await response.body.cancel();
+    throw new Error(`the server of ${whose(url)} has no ranges, and the whole of it is too large for a page`);
+  }
+  const length = isPart ? want.length : want.byte_len;
+  const bytes = await readResponse(response, url, 'it', length, progress, length);
+  if (isPart) {
+    await keep(cache, key, bytes);
+  }
+  return bytes;
+}
+
+/// A full disk or a private window keeps nothing: it is fetched again next time.
+async function keep(cache, key, bytes) {
+  try {
+    await cache?.put(key, new Response(bytes));
+  } catch {
+    // As said.
+  }
+}
+
 async function downloadImage(want, url, cache, progress, mode) {
   // The engine says which image it is about.
   const what = 'it';
@@ -66,11 +140,7 @@ async function downloadImage(want, url, cache, progress, mode) {
   const bytes = await unpacked(packed, want).catch(() => {
     throw new Error(`${what} arrived damaged: try again`);
   });
-  try {
-    await cache?.put(url, new Response(packed));
-  } catch {
-    // A full disk or a private window: it is fetched again next time.
-  }
+  await keep(cache, url, packed);
   return bytes;
 }
 
@@ -84,12 +154,22 @@ async function unpacked(bytes, want) {
   return readAll(stream.getReader(), BYTES_MAX, () => {});
 }
 
+const whose = (url) => (url.origin === self.location.origin ? 'this site' : url.host);
+
 /// All bytes at an address.
 async function download(url, what, progress, { mode = 'default', help, bytes = 0 } = {}) {
-  const from = url.origin === self.location.origin ? 'this site' : url.host;
+  const response = await respond(url, what, { mode, help });
+  // A length that is of compressed bytes says nothing about those that arrive here.
+  const length = response.headers.has('Content-Encoding') ? bytes : Number(response.headers.get('Content-Length') ?? bytes);
+  return readResponse(response, url, what, length, progress, BYTES_MAX);
+}
+
+/// What an address answers, if it has what is asked for.
+async function respond(url, what, { mode, help, range }) {
+  const from = whose(url);
   let response;
   try {
-    response = await fetch(url, { cache: mode, credentials: 'omit', referrerPolicy: 'no-referrer' });
+    response = await fetch(url, { cache: mode, credentials: 'omit', referrerPolicy: 'no-referrer', ...range });
   } catch {
     throw new Error(unreachable(url, what, from));
   }
@@ -99,17 +179,20 @@ async function download(url, what, progress, { mode = 'default', help, bytes = 0
   if (!response.ok) {
     throw new Error(`${what} cannot be had: ${from} answered ${response.status} for ${url.pathname}`);
   }
-  // A length that is of compressed bytes says nothing about those that arrive here.
-  const length = response.headers.has('Content-Encoding') ? bytes : Number(response.headers.get('Content-Length') ?? bytes);
-  if (length > BYTES_MAX) {
+  return response;
+}
+
+/// The body of an answer, of about `length` bytes and `bytesMax` at most.
+async function readResponse(response, url, what, length, progress, bytesMax) {
+  if (length > bytesMax) {
     throw new Error(`${what} is too large for a page: ${length} bytes`);
   }
   try {
-    return await readAll(response.body.getReader(), BYTES_MAX, (done) => progress(done, length));
+    return await readAll(response.body.getReader(), bytesMax, (done) => progress(done, length));
   } catch (error) {
     throw error instanceof RangeError
       ? new Error(`${what} is too large for a page`)
-      : new Error(`${what} broke off while it was fetched from ${from}: try again`);
+      : new Error(`${what} broke off while it was fetched from ${whose(url)}: try again`);
   }
 }
 

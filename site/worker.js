@@ -2,7 +2,7 @@
 // from outside is fetched and kept here.
 
 import initEngine, { EngineWorker } from './engine.js';
-import { fetchGuest, fetchImage, fetchTrace, refetchImage } from './fetching.js';
+import { fetchGuest, fetchImage, fetchPart, fetchTrace, fetchTree, refetchImage, refetchPart } from './fetching.js';
 
 let engine;
 let siteUrl;
@@ -66,7 +66,8 @@ function tell(action) {
   }
 }
 
-const FETCHERS = { image: fetchImage, guest: fetchGuest, trace: fetchTrace };
+const FETCHERS = { image: fetchImage, tree: fetchTree, part: fetchPart, guest: fetchGuest, trace: fetchTrace };
+const REFETCHERS = { image: refetchImage, part: refetchPart };
 
 /// Fetches what the engine wants; a failure is one sentence for the person.
 async function supply(want) {
@@ -79,7 +80,7 @@ async function supply(want) {
   };
   try {
     const isTaken = hand(await FETCHERS[want.kind](want, siteUrl, progress));
-    if (!isTaken && !hand(await refetchImage(want, siteUrl, progress))) {
+    if (!isTaken && !hand(await REFETCHERS[want.kind](want, siteUrl, progress))) {
       throw new Error('this site has another one under its hash: tell whoever hosts it');
     }
   } catch (error) {

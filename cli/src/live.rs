@@ -2,7 +2,7 @@
 
 use crate::console::{Arrival, Console, STATUS_OUTPUT_CLOSED};
 use crate::signals;
-use anyhow::anyhow;
+use anyhow::{anyhow, bail};
 use reprise_core::event::ConsolePort;
 use reprise_core::machine::HaltReason;
 use reprise_core::types::Icount;
@@ -201,6 +201,14 @@ impl Driver {
             // The recording ends as if its terminal had gone.
             self.cause = Some(StopCause::OutputClosed);
             return Ok(Some(EndReason::Stopped));
+        }
+        if let Some(stall) = status.stall {
+            bail!(
+                "disk {} lacks {} bytes at offset {}: can its file still be read?",
+                stall.disk,
+                stall.length,
+                stall.offset
+            );
         }
         if let Some(reason) = status.halted {
             return Ok(Some(EndReason::Halted(reason)));

@@ -11,7 +11,7 @@
 //! - [`verify`]: two executions side by side, and what differs where.
 //! - [`trace`]: between the core's terms and the file's records.
 //! - [`keyframes`]: snapshots stored in a trace.
-//! - [`images`]: images found by their hash.
+//! - [`images`]: images found by their hash, and hashes of their parts.
 //!
 //! # Invariants
 //! - No clock, thread, file or socket: wall time is an argument, and what is kept goes through

@@ -36,12 +36,6 @@ pub enum RecordError<E> {
     /// The log could not be written.
     #[error("the trace could not be written: {0}")]
     Log(E),
-    /// A disk's bytes are missing.
-    #[error(
-        "disk {} lacks {} bytes at offset {}: give the whole image",
-        .0.disk, .0.length, .0.offset
-    )]
-    MissingBytes(ImageStall),
 }
 
 /// How a recording is driven.
@@ -78,6 +72,8 @@ pub struct RecordStatus {
     /// The script is over, and the guest has not taken its end for an end however often it was typed: nothing more will
     /// be typed, and the recording may as well be finished.
     pub typist_gave_up: bool,
+    /// Bytes of a disk are missing, and nothing goes on before they are there.
+    pub stall: Option<ImageStall>,
 }
 
 /// How long a driver may sleep while the guest waits.
@@ -206,6 +202,7 @@ impl<L: EntryLog> RecordSession<L> {
         let end = self.machine.icount().after(steps_max);
         let mut outputs = Vec::new();
         let mut idle = None;
+        let mut stall = None;
         let mut typist_gave_up = false;
         while self.machine.halted().is_none() {
             self.hash_when_due()?;
@@ -231,7 +228,10 @@ impl<L: EntryLog> RecordSession<L> {
                 RunExit::Halted(_) => {}
                 // The driver is to have what came out before there is more.
                 RunExit::OutputFull | RunExit::DebugStop => break,
-                RunExit::ImageStall(stall) => return Err(RecordError::MissingBytes(stall)),
+                RunExit::ImageStall(missing) => {
+                    stall = Some(missing);
+                    break;
+                }
                 RunExit::Idle { deadline } => {
                     if self.park(deadline) {
                         continue;
@@ -264,6 +264,7 @@ impl<L: EntryLog> RecordSession<L> {
             halted: self.machine.halted(),
             idle,
             typist_gave_up,
+            stall,
         })
     }
 

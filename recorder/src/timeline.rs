@@ -478,7 +478,16 @@ impl ReplayTimeline {
             if self.course.is_open {
                 self.course.end = self.course.end.max(self.machine.icount());
             }
-            match advance? {
+            let advance = match advance {
+                // The step has had no effect; it is made when the bytes are there.
+                Err(TimelineError::Lost(PlayError::MissingBytes(_)))
+                    if control(self.machine.icount()).is_break() =>
+                {
+                    return Ok(Pass::Interrupted);
+                }
+                advance => advance?,
+            };
+            match advance {
                 Advance::Reached => {}
                 Advance::Hits if claim == Some(self.machine.icount()) => {
                     self.check_claim()?;

@@ -2,9 +2,11 @@
 
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { using as useApp } from './support/app.mjs';
 import { launch, open } from './support/browser.mjs';
 import { SITE_FOLDER, demo, plainServer, replayed, reprise, saveShared, serve } from './support/server.mjs';
@@ -175,6 +177,66 @@ test('below a folder, from a server without ranges', async () => {
     await using(`${other.url}#trace=${await demo('uaf')}`, (app) => app.whole());
   } finally {
     await other.stop();
+  }
+});
+
+test('a disk is read in parts, and each part once', async () => {
+  const disk = path.join(folder, 'disk.img');
+  await writeFile(disk, randomBytes(24 << 20));
+  const trace = path.join(folder, 'disk.rpt');
+  const script = 'for at in 3 20 7; do dd if=/dev/vda bs=1M skip=$at count=1 2>/dev/null | md5sum; done';
+  const recorded = await reprise('record', '--quiet', '--disk', disk, '-o', trace, '--', '/bin/sh', '-c', script);
+  assert.equal(recorded.status, 0, recorded.stderr);
+  const { hash } = await replayed(trace);
+  const own = await serve(trace);
+  let address;
+  let tree;
+  try {
+    const app = await open(browser, own.link);
+    await useApp(app, async () => {
+      // What the disk's parts took, in the page's two engines.
+      const went = async (page) => {
+        const answers = [];
+        const note = (response) => /images\/[0-9a-f]{64}$/.test(response.url()) && answers.push(response);
+        page.context().on('response', note);
+        assert.equal((await app.whole()).verified_hash, hash);
+        await app.atRest();
+        page.context().off('response', note);
+        return answers;
+      };
+      const first = await went(app.page);
+      assert.ok(first.length >= 3 && first.length < 12, `${first.length} parts`);
+      assert.ok(first.every((response) => response.status() === 206));
+      const offsets = first.map((response) => response.request().headers().range);
+      assert.equal(new Set(offsets).size, offsets.length, String(offsets));
+      address = first[0].url();
+      // The page is left, and everything is there at once.
+      await app.page.reload();
+      assert.deepEqual(await went(app.page), []);
+    });
+    tree = Buffer.from(await (await fetch(`${address}.tree`)).arrayBuffer());
+  } finally {
+    await own.stop();
+  }
+
+  // Without ranges it comes whole; without a tree, too, as other images do.
+  const name = new URL(address).pathname.slice(1);
+  const whole = await readFile(disk);
+  const bytes = await readFile(trace);
+  for (const answers of [
+    { [`${name}.tree`]: { bytes: tree }, [name]: { bytes: whole } },
+    { [`${name}.gz`]: { bytes: gzipSync(whole) } },
+  ]) {
+    const other = await plainServer({ answers: { ...answers, 'traces/disk.rpt': { bytes } } });
+    try {
+      await using(
+        `${other.url}#trace=traces/disk.rpt`,
+        async (app) => assert.equal((await app.whole()).verified_hash, hash),
+        { complaints: [/Failed to load resource.*404/] },
+      );
+    } finally {
+      await other.stop();
+    }
   }
 });
 

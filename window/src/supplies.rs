@@ -58,6 +58,10 @@ pub(crate) fn supply(want: &Want, places: &Places) -> Supply {
             name,
             byte_len,
         } => image(hash, name, *byte_len, places),
+        // A file is at hand as a whole.
+        Want::ImageTree { .. } | Want::ImagePart { .. } => {
+            Err(anyhow!("images are read whole here"))
+        }
         Want::Guest => guest_json(),
         Want::Trace { url } => Err(anyhow!("{NOT_FETCHED}: {url}")),
     };

@@ -6,6 +6,7 @@
 mod code;
 mod gdb;
 mod index;
+mod lazy;
 mod library;
 mod live;
 mod look;
@@ -24,14 +25,19 @@ use index::IndexWork;
 use library::Library;
 use live::Live;
 use open::{Opened, Opening};
+use reprise_core::types::Icount;
 use reprise_debugger::session::DebugSession;
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::time::Duration;
 use stops::Understood;
 use travel::Travel;
 
 /// How long a turn works before it looks whether there is something else to do.
 const TURN: Duration = Duration::from_millis(12);
+
+/// How long a live machine waits before it tries again to read what could not be had.
+const RETRY: Duration = Duration::from_secs(3);
 
 /// Why a request could not be carried out.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,6 +51,16 @@ pub(crate) enum Refusal {
 impl<E: std::error::Error> From<E> for Refusal {
     fn from(error: E) -> Self {
         Self::Because(error.to_string())
+    }
+}
+
+impl Refusal {
+    /// In words.
+    fn sentence(self) -> String {
+        match self {
+            Self::Because(message) => message,
+            Self::Cancelled => "stopped".to_owned(),
+        }
     }
 }
 
@@ -81,6 +97,17 @@ enum Work {
     Hits(travel::HitSearch),
 }
 
+impl Work {
+    /// The same, to be done again if a slice of it fails; `None` for what goes on by itself where it failed.
+    fn repeatable(&self) -> Option<Self> {
+        match self {
+            Self::Travel(travel) => Some(Self::Travel(travel.clone())),
+            Self::Hits(search) => Some(Self::Hits(search.clone())),
+            Self::Opening(_) | Self::Index(_) => None,
+        }
+    }
+}
+
 /// Records, replays and looks. See the module's documentation.
 pub struct Engine {
     requests: VecDeque<Request>,
@@ -91,6 +118,8 @@ pub struct Engine {
     stops: Vec<Understood>,
     is_cancelled: bool,
     gdb: Option<Gdb>,
+    /// A request to be carried out again, and from where, when what it lacked has been fetched.
+    again: Option<(Request, Option<Icount>)>,
 }
 
 impl Default for Engine {
@@ -112,6 +141,7 @@ impl Engine {
             stops: Vec::new(),
             is_cancelled: false,
             gdb: None,
+            again: None,
         }
     }
 
@@ -157,12 +187,24 @@ impl Engine {
         self.library.supply(want, supply);
     }
 
+    /// Whether bytes are what is wanted, as far as that can be told: an image by its hash.
+    #[must_use]
+    pub fn admits(&self, want: &Want, bytes: &[u8]) -> bool {
+        self.library.admits(want, bytes)
+    }
+
     /// Says how far a fetch is, in bytes.
     pub fn fetched(&mut self, want: &Want, done: u64, total: u64) {
-        let Some((id, Work::Opening(_))) = &self.work else {
+        let Some((id, work)) = &self.work else {
             return;
         };
+        if !matches!(work, Work::Opening(_)) && !self.library.is_awaited(want) {
+            return;
+        }
         let what = match want {
+            Want::ImageTree { name, .. } | Want::ImagePart { name, .. } => {
+                format!("reading {name}")
+            }
             Want::Image { name, .. } => format!("fetching {name}"),
             Want::Guest => "fetching the guest".to_owned(),
             Want::Trace { .. } => "fetching the trace".to_owned(),
@@ -191,25 +233,79 @@ impl Engine {
     }
 
     fn slice(&mut self, wall: Duration) -> Next {
+        match self.library.awaits() {
+            Ok(true) if self.is_cancelled => self.library.stop_awaiting(),
+            Ok(true) => return Next::Later,
+            Ok(false) => {}
+            Err(refusal) => return self.give_up(refusal, wall),
+        }
+        if let Some((request, from)) = self.again.take() {
+            match self.go_back(from) {
+                Ok(()) => self.requests.push_front(request),
+                Err(refusal) => self.refuse(request.id, refusal),
+            }
+        }
         if self.work.is_some() {
             return self.work_on(wall);
         }
         if self.gdb_runs() {
             self.run_gdb_on();
+            self.library.has_missed();
             return Next::Now;
         }
         if let Some(Request { id, command }) = self.requests.pop_front() {
-            match self.carry_out(id, command, wall) {
-                Ok(Some(work)) => self.work = Some((id, work)),
-                Ok(None) => self.done(id),
-                Err(refusal) => self.refuse(id, refusal),
+            let again = self.library.is_lazy().then(|| command.clone());
+            let from = self.place();
+            match (self.carry_out(id, command, wall), again) {
+                (Err(_), Some(command)) if self.library.has_missed() => {
+                    self.again = Some((Request { id, command }, from));
+                }
+                (Ok(Some(work)), _) => self.work = Some((id, work)),
+                (Ok(None), _) => self.done(id),
+                (Err(refusal), _) => self.refuse(id, refusal),
             }
             return Next::Now;
         }
         if self.answer_gdb() {
+            self.library.has_missed();
             return Next::Now;
         }
         self.record_on(wall)
+    }
+
+    /// Where the session stands, if there is one.
+    fn place(&mut self) -> Option<Icount> {
+        let session = session_of(&mut self.subject).ok()?;
+        Some(session.timeline().position())
+    }
+
+    /// Brings the session back to where something began that could not be done.
+    fn go_back(&mut self, to: Option<Icount>) -> Result<(), Refusal> {
+        if let (Some(to), Ok(session)) = (to, session_of(&mut self.subject)) {
+            session
+                .timeline_mut()
+                .seek(to, &mut |_| ControlFlow::Continue(()))?;
+        }
+        Ok(())
+    }
+
+    /// What is awaited cannot be had: whoever waits for it is told.
+    fn give_up(&mut self, refusal: Refusal, wall: Duration) -> Next {
+        if let Some((request, from)) = self.again.take() {
+            // Where it began needs nothing that has not been there.
+            drop(self.go_back(from));
+            self.refuse(request.id, refusal);
+        } else if let Some((id, _)) = self.work.take() {
+            self.tell_position(id, Vec::new(), Vec::new(), false);
+            self.refuse(id, refusal);
+        } else if self.gdb.is_some() {
+            self.end_gdb(Some(&refusal.sentence()));
+        } else {
+            self.refuse(0, refusal);
+            // A machine that is live tries again.
+            return Next::At(wall + RETRY);
+        }
+        Next::Now
     }
 
     fn done(&mut self, id: RequestId) {
@@ -217,13 +313,10 @@ impl Engine {
     }
 
     fn refuse(&mut self, id: RequestId, refusal: Refusal) {
-        let (message, is_cancelled) = match refusal {
-            Refusal::Because(message) => (message, false),
-            Refusal::Cancelled => ("stopped".to_owned(), true),
-        };
+        let is_cancelled = refusal == Refusal::Cancelled;
         self.messages.push_back(Message::Failed {
             id,
-            message,
+            message: refusal.sentence(),
             is_cancelled,
         });
     }
@@ -233,7 +326,12 @@ impl Engine {
         let Subject::Live(live) = &mut self.subject else {
             return Next::Later;
         };
-        live.record_on(wall, &mut self.messages)
+        let next = live.record_on(wall, &mut self.messages);
+        if self.library.has_missed() {
+            Next::Now
+        } else {
+            next
+        }
     }
 
     fn work_on(&mut self, wall: Duration) -> Next {
@@ -245,7 +343,22 @@ impl Engine {
             self.refuse(id, Refusal::Cancelled);
             return Next::Now;
         }
-        match self.work_slice(id, &mut work, wall) {
+        let before = if self.library.is_lazy() {
+            work.repeatable().map(|work| (work, self.place()))
+        } else {
+            None
+        };
+        let progress = self.work_slice(id, &mut work, wall);
+        let has_missed = self.library.has_missed();
+        match progress {
+            Err(_) if has_missed => {
+                let (work, from) = before.unwrap_or((work, None));
+                if let Err(refusal) = self.go_back(from) {
+                    self.refuse(id, refusal);
+                } else {
+                    self.work = Some((id, work));
+                }
+            }
             Ok(Progress::Done) => self.done(id),
             Ok(Progress::More) => {
                 self.work = Some((id, work));
@@ -373,6 +486,7 @@ impl Engine {
         self.end_gdb(Some("the page has left the recording"));
         self.subject = Subject::Nothing;
         self.stops.clear();
+        self.again = None;
         self.library.forget_supplies();
     }
 

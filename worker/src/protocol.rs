@@ -159,6 +159,29 @@ pub enum Want {
         /// Length in bytes.
         byte_len: u64,
     },
+    /// The hashes of the parts of a large disk image; see [`reprise_recorder::images::tree`]. Where there are none, the whole
+    /// image is wanted next.
+    ImageTree {
+        /// BLAKE3 of the image's bytes.
+        hash: String,
+        /// What the image is called.
+        name: String,
+        /// Length of the tree in bytes.
+        byte_len: u64,
+    },
+    /// A part of a disk image. The whole image is taken as well, from where no parts can be had.
+    ImagePart {
+        /// BLAKE3 of the image's bytes.
+        hash: String,
+        /// What the image is called.
+        name: String,
+        /// Length of the image in bytes.
+        byte_len: u64,
+        /// Where the part begins.
+        offset: u64,
+        /// Length of the part in bytes.
+        length: u64,
+    },
     /// The kernel and initrd that [`Command::Boot`] boots: the site's `guest.json`.
     Guest,
     /// A trace.

@@ -2,7 +2,6 @@
 
 use crate::engine::{Engine, Next};
 use crate::protocol::{Want, decode, encode};
-use reprise_core::image::ImageHash;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -63,7 +62,8 @@ impl EngineWorker {
     }
 
     /// The next thing to fetch, as JSON: `key`, by which to hand it in; `kind`: `image` (with `hash`, `name` and
-    /// `byte_len`), `guest`, or `trace` (with `url`).
+    /// `byte_len`), `tree` (with the same of an image's tree), `part` (of an image, with its `hash`, `name`, `byte_len`, and
+    /// the part's `offset` and `length`), `guest`, or `trace` (with `url`).
     pub fn take_want(&mut self) -> Option<String> {
         let want = self.engine.take_want()?;
         let key = format!("want-{}", self.want_count);
@@ -76,6 +76,23 @@ impl EngineWorker {
             } => {
                 json!({ "key": key, "kind": "image", "hash": hash, "name": name, "byte_len": byte_len })
             }
+            Want::ImageTree {
+                hash,
+                name,
+                byte_len,
+            } => {
+                json!({ "key": key, "kind": "tree", "hash": hash, "name": name, "byte_len": byte_len })
+            }
+            Want::ImagePart {
+                hash,
+                name,
+                byte_len,
+                offset,
+                length,
+            } => json!({
+                "key": key, "kind": "part", "hash": hash, "name": name, "byte_len": byte_len,
+                "offset": offset, "length": length,
+            }),
             Want::Guest => json!({ "key": key, "kind": "guest" }),
             Want::Trace { url } => json!({ "key": key, "kind": "trace", "url": url }),
         };
@@ -83,11 +100,10 @@ impl EngineWorker {
         Some(told.to_string())
     }
 
-    /// Hands in what was wanted. False if it is an image of another hash; the right one is still wanted then.
+    /// Hands in what was wanted. False if it is of another image than it should be; the right one is still wanted then.
     pub fn supply(&mut self, key: &str, bytes: Vec<u8>) -> bool {
-        if let Some(Want::Image { hash, .. }) = self.wanted.get(key)
-            && ImageHash::of(&bytes).to_string() != *hash
-        {
+        let want = self.wanted.get(key);
+        if want.is_some_and(|want| !self.engine.admits(want, &bytes)) {
             return false;
         }
         if let Some(want) = self.wanted.remove(key) {

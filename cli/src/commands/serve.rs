@@ -7,16 +7,19 @@ use crate::say;
 use crate::trace_file::TraceFile;
 use anyhow::{Context, anyhow, bail};
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{HOST, HeaderName};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use reprise_images::store::FolderStore;
+use reprise_recorder::images::ImageRole;
+use reprise_recorder::images::tree::{BLOCK_BYTES, ImageTree};
 use reprise_recorder::trace::images_from_header;
 use std::collections::BTreeMap;
 use std::env;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufReader, Write};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,6 +53,8 @@ struct Site {
     folder: PathBuf,
     /// Files beside the site, by the path of their address.
     files: BTreeMap<String, PathBuf>,
+    /// Trees of disk images, likewise.
+    trees: BTreeMap<String, Bytes>,
 }
 
 /// Serves the page until it is told to stop.
@@ -69,6 +74,7 @@ pub(crate) fn serve(args: &ServeArgs) -> anyhow::Result<u8> {
     let mut site = Site {
         folder,
         files: BTreeMap::new(),
+        trees: BTreeMap::new(),
     };
     let fragment = match trace {
         Some(path) => {
@@ -166,12 +172,19 @@ impl Site {
         let trace = TraceFile::open(path)?;
         let store = FolderStore::new(folders(&trace, image_folders));
         for image in images_from_header(trace.header()) {
-            let address = format!("images/{}.gz", image.hash);
-            if !self.folder.join(&address).is_file()
-                && let Some(place) = store.locate(&image)
-            {
-                self.files.insert(format!("/{address}"), place);
+            let address = format!("images/{}", image.hash);
+            let packed = format!("{address}.gz");
+            if self.folder.join(&packed).is_file() || self.folder.join(&address).is_file() {
+                continue;
             }
+            let Some(place) = store.locate(&image) else {
+                continue;
+            };
+            if image.role == ImageRole::Disk {
+                self.add_disk(&address, &place)
+                    .with_context(|| format!("{} cannot be read", place.display()))?;
+            }
+            self.files.insert(format!("/{packed}"), place);
         }
         let name = path.file_name().unwrap_or(path.as_os_str());
         let address = format!("traces/{}", percent_encoded(&name.to_string_lossy()));
@@ -182,10 +195,26 @@ impl Site {
         );
         Ok(address)
     }
+
+    /// Serves a disk image so that it can be read in parts.
+    fn add_disk(&mut self, address: &str, place: &Path) -> io::Result<()> {
+        let file = BufReader::with_capacity(BLOCK_BYTES as usize, File::open(place)?);
+        if let Some(tree) = ImageTree::read(file)? {
+            self.trees
+                .insert(format!("/{address}.tree"), tree.to_bytes().into());
+            self.files.insert(format!("/{address}"), place.to_owned());
+        }
+        Ok(())
+    }
 }
 
 async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response {
-    let mut response = if is_for_this_computer(request.headers()) {
+    let mut response = if !is_for_this_computer(request.headers()) {
+        let why = "this server answers to 127.0.0.1 and localhost alone";
+        (StatusCode::FORBIDDEN, why).into_response()
+    } else if let Some(tree) = site.trees.get(request.uri().path()) {
+        tree.clone().into_response()
+    } else {
         let served = match site.files.get(request.uri().path()) {
             Some(file) => ServeFile::new(file).try_call(request).await,
             None => ServeDir::new(&site.folder).try_call(request).await,
@@ -198,9 +227,6 @@ async fn answer(State(site): State<Arc<Site>>, request: Request) -> Response {
             // Not there, a folder on the way that is a file, not readable: nothing here for the one who asks.
             Err(_) => (StatusCode::NOT_FOUND, "there is nothing here").into_response(),
         }
-    } else {
-        let why = "this server answers to 127.0.0.1 and localhost alone";
-        (StatusCode::FORBIDDEN, why).into_response()
     };
     for (name, value) in HEADERS {
         response.headers_mut().insert(

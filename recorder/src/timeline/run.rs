@@ -132,7 +132,7 @@ impl ReplayTimeline {
 
     /// Goes on with a run that was interrupted at the position: as [`ReplayTimeline::run`], but passes over nothing. The
     /// hits of a run that is cut into any slices are those of the whole one, if `judge` judges by machine and hit alone;
-    /// each slice makes progress, even where `control` interrupts whenever it is asked.
+    /// each slice makes progress, even where `control` interrupts whenever it is asked, unless bytes of an image are missing.
     ///
     /// # Errors
     /// [`TimelineError`].
@@ -235,6 +235,7 @@ impl ReplayTimeline {
             self.machine.set_debug_plan(Some(plan.clone()));
             let mut found: Vec<DebugHit> = Vec::new();
             loop {
+                let before = self.position();
                 let pass = self.pass(upper, false, control)?;
                 for hit in self.machine.take_hits() {
                     // What comes before the step at the interval's end belongs to the next interval.
@@ -254,6 +255,11 @@ impl ReplayTimeline {
                 let here = self.position();
                 if here >= upper {
                     break;
+                }
+                if pass == Pass::Interrupted && here == before {
+                    // An image's bytes are missing: the next run finds them there.
+                    self.seek(upper, &mut super::unhurried)?;
+                    return Ok(self.status(true));
                 }
                 if is_break_wanted && here > lower {
                     // The next run searches from here; without a way back and a place to begin, this one goes on.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod disk;
 mod gdb;
 
 use super::support::{folder, guest, record, replay};
@@ -26,6 +27,8 @@ struct Page {
     messages: Vec<Message>,
     /// Bytes of the console.
     console: Vec<u8>,
+    /// A disk that the site has.
+    disk: Option<disk::Disk>,
 }
 
 impl Page {
@@ -36,6 +39,7 @@ impl Page {
             id: 0,
             messages: Vec::new(),
             console: Vec::new(),
+            disk: None,
         }
     }
 
@@ -71,7 +75,10 @@ impl Page {
         }
         let mut supplied = false;
         while let Some(want) = self.engine.take_want() {
-            let supply = fetch(&want);
+            let supply = match &mut self.disk {
+                Some(disk) => disk.fetch(&want),
+                None => fetch(&want),
+            };
             self.engine.supply(&want, supply);
             supplied = true;
         }
@@ -217,6 +224,7 @@ fn fetch(want: &Want) -> Result<Vec<u8>, String> {
             .find(|bytes| ImageHash::of(bytes).to_string() == *hash)
             .ok_or_else(|| "the site does not have it".to_owned()),
         Want::Trace { url } => Err(format!("{url}: not found (404)")),
+        Want::ImageTree { .. } | Want::ImagePart { .. } => Err("the site has no disks".to_owned()),
     }
 }
 

@@ -2,9 +2,7 @@
 
 use super::open::Opened;
 use super::{Progress, Refusal, live};
-use crate::protocol::{
-    IndexPart, Message, Printed, RequestId, Return, Switch, SystemCall, ThreadName,
-};
+use crate::protocol::{IndexPart, Message, RequestId, Return, Switch, SystemCall, ThreadName};
 use reprise_core::debug::{DebugHit, DebugPlan, HitKind, UserExit};
 use reprise_core::machine::Machine;
 use reprise_core::types::{CpuId, Icount};
@@ -66,11 +64,16 @@ impl IndexWork {
         match &mut self.phase {
             Phase::Verify(replay) => {
                 let to = replay.machine().icount().after(SLICE_STEPS);
-                let status = replay.advance(to)?;
-                let printed: Vec<Printed> = live::printed(&status.outputs);
-                if !printed.is_empty() {
-                    out.push_back(Message::Console(printed));
+                let advanced = replay.advance(to);
+                let outputs = match &advanced {
+                    Ok(status) => live::printed(&status.outputs),
+                    // It may go on when something has been fetched.
+                    Err(_) => live::printed(&replay.take_outputs()),
+                };
+                if !outputs.is_empty() {
+                    out.push_back(Message::Console(outputs));
                 }
+                let status = advanced?;
                 out.push_back(progress(id, "replaying", status.icount.0, end));
                 if status.finished {
                     out.push_back(Message::Verified {

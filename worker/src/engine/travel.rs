@@ -15,6 +15,7 @@ use std::ops::ControlFlow;
 const HITS_MAX: usize = 10_000;
 
 /// Going somewhere.
+#[derive(Clone)]
 pub(crate) enum Travel {
     Seek(Target),
     Program {
@@ -41,6 +42,7 @@ pub(crate) enum Travel {
 }
 
 /// Looking for everything that a stop would stop at.
+#[derive(Clone)]
 pub(crate) struct HitSearch {
     stop: Understood,
     here: Icount,
@@ -233,7 +235,8 @@ impl Engine {
             });
             return Ok(Progress::More);
         }
-        if !stop.reasons.is_empty() {
+        // Where a step waits for bytes of a disk it is met again.
+        if !stop.reasons.is_empty() && search.found.last() != Some(&stop.icount.0) {
             search.found.push(stop.icount.0);
         }
         let is_capped = search.found.len() >= HITS_MAX;

@@ -19,7 +19,7 @@ fn page_at_program(trace: &Path) -> Page {
 }
 
 /// What a real gdb says that executes these commands, as `reprise bridge` brings it to a page.
-fn gdb_in(page: &mut Page, commands: &[&str]) -> String {
+pub(super) fn gdb_in(page: &mut Page, commands: &[&str]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let folder = folder();
     let said = folder.path().join("said");
