@@ -89,9 +89,9 @@ impl ImageTree {
     #[must_use]
     pub fn admits(&self, offset: u64, bytes: &[u8]) -> bool {
         let end = offset.saturating_add(bytes.len() as u64);
-        let is_whole = offset % BLOCK_BYTES == 0
+        let is_whole = offset.is_multiple_of(BLOCK_BYTES)
             && end <= self.byte_len
-            && (end % BLOCK_BYTES == 0 || end == self.byte_len);
+            && (end.is_multiple_of(BLOCK_BYTES) || end == self.byte_len);
         let first = (offset / BLOCK_BYTES) as usize;
         let mut blocks = bytes.chunks(BLOCK_BYTES as usize).enumerate();
         is_whole

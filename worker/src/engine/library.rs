@@ -58,7 +58,7 @@ impl Library {
         };
         let is_awaited = self.awaited.remove(want);
         let supply = supply.and_then(|bytes| match self.part_of(want, &bytes) {
-            Part::Whole(image) => {
+            Arrival::Whole(image) => {
                 let whole: Arc<[u8]> = bytes.into();
                 image.complete(Arc::clone(&whole));
                 self.images.insert(ImageHash::of(&whole), whole);
@@ -70,11 +70,11 @@ impl Library {
                 self.wants.retain(|other| !is_of_it(other));
                 Ok(())
             }
-            Part::Part(image) => {
+            Arrival::Piece(image) => {
                 image.insert(*offset, bytes);
                 Ok(())
             }
-            Part::Other => Err("what was fetched is not what was recorded".to_owned()),
+            Arrival::Other => Err("what was fetched is not what was recorded".to_owned()),
         });
         // What was fetched in advance is asked for again if it is read.
         if let (Err(reason), true) = (supply, is_awaited) {
@@ -88,12 +88,12 @@ impl Library {
     pub(crate) fn admits(&self, want: &Want, bytes: &[u8]) -> bool {
         match want {
             Want::Image { hash, .. } => ImageHash::of(bytes).to_string() == *hash,
-            Want::ImagePart { .. } => !matches!(self.part_of(want, bytes), Part::Other),
+            Want::ImagePart { .. } => !matches!(self.part_of(want, bytes), Arrival::Other),
             Want::ImageTree { .. } | Want::Guest | Want::Trace { .. } => true,
         }
     }
 
-    fn part_of(&self, want: &Want, bytes: &[u8]) -> Part {
+    fn part_of(&self, want: &Want, bytes: &[u8]) -> Arrival {
         let Want::ImagePart {
             hash,
             byte_len,
@@ -101,15 +101,15 @@ impl Library {
             ..
         } = want
         else {
-            return Part::Other;
+            return Arrival::Other;
         };
         let image = self.lazy.iter().find(|(of, _)| of.to_string() == *hash);
         match image {
-            Some((_, image)) if image.admits(*offset, bytes) => Part::Part(Arc::clone(image)),
+            Some((_, image)) if image.admits(*offset, bytes) => Arrival::Piece(Arc::clone(image)),
             Some((of, image)) if bytes.len() as u64 == *byte_len && ImageHash::of(bytes) == *of => {
-                Part::Whole(Arc::clone(image))
+                Arrival::Whole(Arc::clone(image))
             }
-            _ => Part::Other,
+            _ => Arrival::Other,
         }
     }
 
@@ -289,8 +289,8 @@ impl ImageStore for Library {
 }
 
 /// What bytes are that came for a part of an image.
-enum Part {
-    Part(Arc<LazyImage>),
+enum Arrival {
+    Piece(Arc<LazyImage>),
     Whole(Arc<LazyImage>),
     Other,
 }
