@@ -104,7 +104,7 @@ class Bridge {
   }
 }
 
-/// The engines: the main one from the start, the one that indexes when it is first needed.
+/// The engines: the main one from the start, the others when they are first needed.
 class Engines {
   #workers = new Map();
   #page;
@@ -118,7 +118,9 @@ class Engines {
     if (worker === undefined) {
       worker = new Worker(new URL('worker.js', import.meta.url), { type: 'module' });
       worker.onmessage = ({ data }) => {
-        if (data.failure === undefined) {
+        if (this.#workers.get(which) !== worker) {
+          // It was stopped, and this was on its way.
+        } else if (data.failure === undefined) {
           app.deliver(which, data.bytes);
         } else {
           this.#failed(data.failure);
@@ -139,6 +141,11 @@ class Engines {
     // What is a view of the app's memory cannot be given away.
     const own = bytes.slice();
     this.#worker(which).postMessage({ bytes: own }, [own.buffer]);
+  }
+
+  stop(which) {
+    this.#workers.get(which)?.terminate();
+    this.#workers.delete(which);
   }
 
   #failed(reason) {
@@ -236,6 +243,10 @@ export async function run(page) {
   const demosText = await demos;
   globalThis.repriseHost = {
     postEngine: (which, bytes) => engines.post(which, bytes),
+    stopEngine: (which) => engines.stop(which),
+    processorCount: () => navigator.hardwareConcurrency ?? 1,
+    // Device Memory API: Chromium alone tells it, and never more than 8 GiB.
+    memorySize: () => navigator.deviceMemory ?? 4,
     saveFile,
     pickFile,
     demosJson: () => demosText,

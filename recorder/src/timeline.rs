@@ -252,6 +252,12 @@ impl ReplayTimeline {
         &self.course.events
     }
 
+    /// Positions of the keyframes, ascending; none when one of them was found to lie.
+    #[must_use]
+    pub fn keyframes(&self) -> &[Icount] {
+        self.keyframes.positions()
+    }
+
     /// Host memory that the checkpoints take up, in bytes, and how many there are.
     #[must_use]
     pub fn checkpoint_usage(&self) -> (u64, usize) {

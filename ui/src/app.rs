@@ -1,7 +1,8 @@
 //! The app: what is open, what engines and the person say, and what follows from it.
 //!
 //! There are two engines. The main one records, goes places and looks. The other one goes through the same recording from
-//! start to end, for what is known of all of it: output, system calls, threads, and whether it is the same execution.
+//! start to end, for what is known of all of it: output, system calls, threads, and whether it is the same execution. Then it
+//! searches, with others where that is quicker.
 
 mod acting;
 mod bridging;
@@ -20,6 +21,7 @@ use crate::host::Host;
 use crate::link::Link;
 use crate::model::{Hits, PanelModel};
 use crate::panels;
+use crate::searchers::Searchers;
 use crate::session::{Origin, Session};
 use crate::share::View;
 use crate::start::{StartEvent, StartPage};
@@ -51,6 +53,7 @@ struct Opening {
 pub struct App {
     main: Asker,
     reader: Asker,
+    searchers: Searchers,
     host: Box<dyn Host>,
     screen: Screen,
     start: StartPage,
@@ -78,6 +81,7 @@ impl App {
         App {
             main: Asker::new(main),
             reader: Asker::new(reader),
+            searchers: Searchers::default(),
             host,
             screen: Screen::Start,
             start,
@@ -93,6 +97,11 @@ impl App {
             is_set_up: false,
             room: egui::vec2(1280.0, 720.0),
         }
+    }
+
+    /// Whether an engine has something to do that a person may want to stop.
+    fn is_busy(&self) -> bool {
+        self.main.is_busy() || self.reader.is_busy() || self.searchers.is_busy()
     }
 
     /// Draws everything and does what follows from what has happened.
@@ -121,6 +130,7 @@ impl App {
     /// | `mode` | `start`, `opening`, `replay`, `running`, `pausing`, `paused` or `halted` |
     /// | `icount`, `end` | the position that the engine is at, the last one |
     /// | `is_busy` | an engine has something to do for the page |
+    /// | `searched_by` | how many engines have searched at a time |
     /// | `screen`, `whole_screen` | the terminal's text at what is shown, and at the end |
     /// | `verified_hash`, `verified_icount`, `hash_count` | once all of it has been executed |
     /// | `call_count` | system calls known |
@@ -135,7 +145,8 @@ impl App {
                 Screen::Opening(_) => "opening",
                 Screen::Open(session) => session.mode.word(),
             },
-            "is_busy": self.main.is_busy() || self.reader.is_busy(),
+            "is_busy": self.is_busy(),
+            "searched_by": self.searchers.count(),
             "failure": self.failure,
             "bridge": self.bridge.words(),
             "link": self.dialog.as_ref().and_then(Dialog::link),
@@ -247,11 +258,14 @@ impl App {
         let Screen::Open(session) = &mut self.screen else {
             return;
         };
-        let is_busy = self.main.is_busy() || self.reader.is_busy() || self.bridge.runs_at.is_some();
+        let is_busy = self.main.is_busy()
+            || self.reader.is_busy()
+            || self.searchers.is_busy()
+            || self.bridge.runs_at.is_some();
         let bridge = &self.bridge;
-        let progress = [&self.main, &self.reader]
-            .into_iter()
-            .find_map(|asker| asker.progress())
+        let progress = (self.main.progress().cloned())
+            .or_else(|| self.searchers.progress(&self.reader))
+            .or_else(|| self.reader.progress().cloned())
             .map(|progress| (progress.words(), progress.share()));
         let mut asked = Panel::top("controls")
             .show(ui, |ui| {

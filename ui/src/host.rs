@@ -1,4 +1,6 @@
-//! What the app needs of the browser, or of the system: files, address, clock, randomness.
+//! What the app needs of the browser, or of the system: files, address, clock, randomness, engines.
+
+use crate::link::Link;
 
 /// Whoever shows the page.
 pub trait Host {
@@ -45,6 +47,16 @@ pub trait Host {
     /// Wall clock in nanoseconds since 1970-01-01 UTC.
     fn unix_nanoseconds(&mut self) -> u64;
 
+    /// What there is for engines.
+    fn capacity(&mut self) -> Capacity {
+        Capacity::default()
+    }
+
+    /// Starts one more engine; it ends when its link goes. None where that cannot be done.
+    fn start_engine(&mut self) -> Option<Box<dyn Link>> {
+        None
+    }
+
     /// Where the app is, in a word.
     fn surroundings(&self) -> &'static str {
         "tab"
@@ -60,6 +72,15 @@ pub trait Host {
     fn fetch_refusal(&self) -> Option<String> {
         None
     }
+}
+
+/// What a computer has for engines.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Capacity {
+    /// Processors.
+    pub processors: usize,
+    /// Memory in MiB, as far as that is known.
+    pub memory_mebibytes: u64,
 }
 
 /// A file.
@@ -84,6 +105,10 @@ pub struct Nowhere {
     pub shown_fragment: std::rc::Rc<std::cell::RefCell<String>>,
     /// The demos.
     pub demos: String,
+    /// What there is for engines.
+    pub capacity: std::rc::Rc<std::cell::Cell<Capacity>>,
+    /// The engines that were started.
+    pub engines: std::rc::Rc<std::cell::RefCell<Vec<crate::link::Scripted>>>,
     /// What a bridge was told: its address after `open`, texts after `say`, bytes after `send`, and `close`.
     pub bridge: std::rc::Rc<std::cell::RefCell<Vec<String>>>,
 }
@@ -143,5 +168,15 @@ impl Host for Nowhere {
 
     fn unix_nanoseconds(&mut self) -> u64 {
         1_700_000_000_000_000_000
+    }
+
+    fn capacity(&mut self) -> Capacity {
+        self.capacity.get()
+    }
+
+    fn start_engine(&mut self) -> Option<Box<dyn Link>> {
+        let engine = crate::link::Scripted::default();
+        self.engines.borrow_mut().push(engine.clone());
+        Some(Box::new(engine))
     }
 }

@@ -8,6 +8,7 @@
 //! - `share`: links.
 //! - `link`, `host`: the ways to engines, and to the browser or the system.
 //! - `asker`, `session`: requests under way, and what is open.
+//! - `searchers`: a search of the whole recording, divided over engines.
 //! - `bridge`: the connection by which a gdb debugs what is shown.
 //! - `words`, `format`: numbers as people read them.
 //! - `web` (wasm only): the app in a browser.
@@ -30,6 +31,7 @@ pub mod link;
 pub mod looks;
 pub mod model;
 pub mod panels;
+mod searchers;
 mod session;
 pub mod share;
 mod start;

@@ -8,14 +8,14 @@
 
 use crate::app::App;
 use crate::bridge::BridgeEvent;
-use crate::host::{File, Host};
+use crate::host::{Capacity, File, Host};
 use crate::link::Link;
 use eframe::wasm_bindgen::JsCast;
 use eframe::{WebOptions, WebRunner};
 use egui::accesskit::{NodeId, TreeUpdate};
 use reprise_worker::protocol::{Message, Request, decode, encode};
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsError, JsValue};
@@ -24,6 +24,13 @@ use wasm_bindgen::{JsError, JsValue};
 extern "C" {
     #[wasm_bindgen(js_namespace = repriseHost, js_name = postEngine)]
     fn post_engine(which: u8, bytes: &[u8]);
+    #[wasm_bindgen(js_namespace = repriseHost, js_name = stopEngine)]
+    fn stop_engine(which: u8);
+    #[wasm_bindgen(js_namespace = repriseHost, js_name = processorCount)]
+    fn processor_count() -> usize;
+    /// In GiB.
+    #[wasm_bindgen(js_namespace = repriseHost, js_name = memorySize)]
+    fn memory_size() -> f64;
     #[wasm_bindgen(js_namespace = repriseHost, js_name = saveFile)]
     fn save_file(name: &str, bytes: &[u8]);
     #[wasm_bindgen(js_namespace = repriseHost, js_name = pickFile)]
@@ -48,7 +55,8 @@ extern "C" {
 /// What has come in and nobody has taken yet.
 #[derive(Default)]
 struct Inbox {
-    messages: [Vec<Message>; 2],
+    /// Of each engine.
+    messages: BTreeMap<u8, Vec<Message>>,
     files: VecDeque<File>,
     fragment: Option<String>,
     context: Option<egui::Context>,
@@ -96,23 +104,23 @@ pub async fn start(canvas_id: String) -> Result<(), JsValue> {
             Box::new(|creation| {
                 creation.egui_ctx.add_plugin(NodeKeeper);
                 with(|inbox| inbox.context = Some(creation.egui_ctx.clone()));
-                let link = |which| Box::new(WorkerLink(which));
-                let app = App::new(link(0), link(1), Box::new(Browser));
+                let link = |which| Box::new(WorkerLink::new(which));
+                let app = App::new(link(MAIN), link(READER), Box::new(Browser));
                 Ok(Box::new(Shown(app)))
             }),
         )
         .await
 }
 
-/// Takes what an engine says: the main one is 0, the one that reads recordings through is 1.
+/// Takes what an engine says: the main one is 0, the one that reads recordings through is 1, others have other numbers.
 ///
 /// # Errors
 /// When it is no message of this version: a sentence for the person.
 #[wasm_bindgen]
-pub fn deliver(which: usize, bytes: &[u8]) -> Result<(), JsError> {
+pub fn deliver(which: u8, bytes: &[u8]) -> Result<(), JsError> {
     let message = decode(bytes)?;
     with(|inbox| {
-        if let Some(messages) = inbox.messages.get_mut(which) {
+        if let Some(messages) = inbox.messages.get_mut(&which) {
             messages.push(message);
         }
     });
@@ -261,8 +269,27 @@ impl egui::Plugin for NodeKeeper {
     }
 }
 
+/// Number of the main engine.
+const MAIN: u8 = 0;
+/// Number of the one that reads recordings through.
+const READER: u8 = 1;
+
 /// An engine in a worker.
 struct WorkerLink(u8);
+
+impl WorkerLink {
+    fn new(which: u8) -> Self {
+        with(|inbox| inbox.messages.insert(which, Vec::new()));
+        Self(which)
+    }
+}
+
+impl Drop for WorkerLink {
+    fn drop(&mut self) {
+        with(|inbox| inbox.messages.remove(&self.0));
+        stop_engine(self.0);
+    }
+}
 
 impl Link for WorkerLink {
     fn send(&mut self, request: Request) {
@@ -271,7 +298,7 @@ impl Link for WorkerLink {
 
     fn poll(&mut self) -> Vec<Message> {
         with(|inbox| {
-            let messages = inbox.messages.get_mut(usize::from(self.0));
+            let messages = inbox.messages.get_mut(&self.0);
             messages.map(std::mem::take).unwrap_or_default()
         })
     }
@@ -281,6 +308,20 @@ impl Link for WorkerLink {
 struct Browser;
 
 impl Host for Browser {
+    fn capacity(&mut self) -> Capacity {
+        Capacity {
+            processors: processor_count(),
+            memory_mebibytes: (memory_size() * 1024.0) as u64,
+        }
+    }
+
+    fn start_engine(&mut self) -> Option<Box<dyn Link>> {
+        // What one that was stopped had said before does not arrive any more, so its number is free.
+        let is_free = |which: &u8| with(|inbox| !inbox.messages.contains_key(which));
+        let which = (READER + 1..u8::MAX).find(is_free)?;
+        Some(Box::new(WorkerLink::new(which)))
+    }
+
     fn save_file(&mut self, name: &str, bytes: &[u8]) {
         save_file(name, bytes);
     }

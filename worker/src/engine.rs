@@ -446,6 +446,14 @@ impl Engine {
                 let search = self.hit_search(point)?;
                 return Ok(Some(Work::Hits(search)));
             }
+            Command::FindHitsIn { stop, at, from, to } => {
+                let end = self.session()?.timeline().end().0;
+                if from > to || to > end {
+                    return Err(because("the recording has no such part"));
+                }
+                let search = Self::hit_search_in(stop, at, from..=to);
+                return Ok(Some(Work::Hits(search)));
+            }
             Command::Index => {
                 let Subject::Trace(opened) = &self.subject else {
                     return Err(because("only a trace can be gone through"));
@@ -564,6 +572,7 @@ fn moves(command: &Command, subject: &Subject) -> bool {
         | Command::Step { .. }
         | Command::Run { .. }
         | Command::FindHits(_)
+        | Command::FindHitsIn { .. }
         | Command::Index => true,
         Command::Save { .. } => matches!(subject, Subject::Live(_)),
         _ => false,

@@ -112,6 +112,19 @@ pub enum Command {
     GdbBytes(Vec<u8>),
     /// That gdb has gone. The position stays, or is where gdb's diversion began. It overtakes.
     DetachGdb,
+    /// [`Command::FindHits`] in a part of the recording, by an engine through which nobody looks: it stands anywhere then. What begins in
+    /// the part and is told behind it, as a new program's first instruction is, is found as well, and may be found in the next
+    /// part again.
+    FindHitsIn {
+        /// What is looked for.
+        stop: StopPoint,
+        /// Position at which the person has set it: a function's name is understood there.
+        at: u64,
+        /// First position of the part.
+        from: u64,
+        /// Its last position.
+        to: u64,
+    },
 }
 
 /// A machine to boot.
@@ -474,6 +487,8 @@ pub struct Recording {
     pub inputs: Vec<Input>,
     /// The images, as name and hash.
     pub images: Vec<(String, String)>,
+    /// Positions of the snapshots in the trace, ascending.
+    pub keyframes: Vec<u64>,
 }
 
 /// An input event.

@@ -13,6 +13,7 @@ use reprise_worker::protocol::{
     Recording, Request, RequestId, StepUnit, StopKind, StopPoint, Target, TerminalSize, Thread,
     TraceSource, View, Want, decode, encode,
 };
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -195,6 +196,14 @@ impl Page {
     fn open(&mut self, trace: &Path) {
         let bytes = std::fs::read(trace).unwrap();
         self.order(Command::Open(TraceSource::Bytes(bytes)));
+    }
+}
+
+/// What a search found.
+fn hits_of(message: &Message) -> Option<Vec<u64>> {
+    match message {
+        Message::Hits { icounts, .. } => Some(icounts.clone()),
+        _ => None,
     }
 }
 
@@ -427,17 +436,53 @@ fn a_trace_is_gone_through_and_stops_are_met_both_ways() {
     });
     let position = page.position();
     assert_eq!((position.icount, &position.stops), (two.icount, &vec![9]));
-    page.order(Command::FindHits(writes));
-    let hits = page.last(|message| match message {
-        Message::Hits { icounts, .. } => Some(icounts.clone()),
-        _ => None,
-    });
+    page.order(Command::FindHits(writes.clone()));
+    let hits = page.last(hits_of);
     let calls: Vec<u64> = (index.calls.iter())
         .filter(|call| call.text.starts_with("write("))
         .map(|call| call.icount)
         .collect();
     assert_eq!(hits, calls);
     assert_eq!(page.position().icount, two.icount, "a search moves nobody");
+
+    // Parts of the recording are searched by others, each by itself.
+    let end = page.recording().end;
+    let exec = StopPoint {
+        id: 10,
+        process: None,
+        kind: StopKind::Exec,
+    };
+    page.order(Command::FindHits(exec.clone()));
+    let execs = page.last(hits_of);
+    assert!(!execs.is_empty());
+    for (stop, expected) in [(writes, &calls), (exec.clone(), &execs)] {
+        let edges = vec![execs[0] - 1, execs[0], calls[0], calls[1] + 1];
+        for cuts in [vec![], vec![calls[1]], edges] {
+            let mut found = BTreeSet::new();
+            let ends = [cuts.as_slice(), &[end]].concat();
+            let mut from = 0;
+            for to in ends {
+                let mut other = Page::new();
+                other.open(&trace);
+                let at = two.icount;
+                let stop = stop.clone();
+                other.order(Command::FindHitsIn { stop, at, from, to });
+                found.extend(other.last(hits_of));
+                from = to;
+            }
+            assert!(
+                found.iter().eq(expected),
+                "{cuts:?}: {found:?}, {expected:?}"
+            );
+        }
+    }
+    let too_far = Command::FindHitsIn {
+        stop: exec,
+        at: 0,
+        from: 0,
+        to: end + 1,
+    };
+    assert!(page.ask(too_far).unwrap_err().contains("no such part"));
     page.order(Command::Seek(Target::Start));
     let mut met = Vec::new();
     loop {

@@ -5,6 +5,7 @@ use crate::action::Action;
 use crate::asker::Purpose;
 use crate::controls::Control;
 use crate::model::{Mark, Stop};
+use crate::searchers::Wanted;
 use crate::session::{Mode, Player};
 use crate::terminal::TerminalEvent;
 use crate::timeline::TimelineEvent;
@@ -155,6 +156,7 @@ impl App {
                 }
                 self.main.cancel();
                 self.reader.cancel();
+                self.searchers.cancel();
             }
             Action::SelectThread(thread) => {
                 session.thread = thread;
@@ -206,7 +208,7 @@ impl App {
             Action::FindHits(id) => {
                 let stop = session.stops.iter().find(|stop| stop.point.id == id);
                 if let Some(point) = stop.map(|stop| stop.point.clone()) {
-                    self.main.ask(Command::FindHits(point), Purpose::Hits);
+                    self.find_hits(point);
                 }
             }
             Action::AddMark(note) => {
@@ -225,6 +227,32 @@ impl App {
                 }
             }
             Action::Copy(text) => ui.copy_text(text),
+        }
+    }
+
+    /// Looks for all hits of a stop: by engines that have nothing else to do, or else by the main one, which does nothing else
+    /// meanwhile.
+    fn find_hits(&mut self, stop: StopPoint) {
+        let Screen::Open(session) = &self.screen else {
+            return;
+        };
+        let is_read = session.verified.is_some() && !self.reader.is_busy();
+        match &self.trace {
+            Some(trace) if is_read && !self.searchers.is_busy() => {
+                let wanted = Wanted {
+                    stop,
+                    at: session.position.icount,
+                    trace,
+                    keyframes: &session.recording.keyframes,
+                    end: session.recording.end,
+                    ram_mebibytes: session.recording.ram_mebibytes,
+                };
+                let (reader, host) = (&mut self.reader, &mut *self.host);
+                self.searchers.begin(&wanted, reader, host);
+            }
+            _ => {
+                self.main.ask(Command::FindHits(stop), Purpose::Hits);
+            }
         }
     }
 

@@ -1,9 +1,10 @@
 //! What engines say, and what follows.
 
-use super::{App, Screen, told};
+use super::{App, Screen, found, told};
 use crate::asker::Purpose;
 use crate::dock::Dock;
 use crate::model::Index;
+use crate::searchers::Heard;
 use crate::session::{Mode, Session};
 use reprise_worker::protocol::{Command, Message, Target, Thread, TraceSource};
 use std::time::Duration;
@@ -29,9 +30,34 @@ impl App {
         }
         for (message, purpose) in self.reader.poll() {
             soon = Some(Duration::ZERO);
-            self.heard_reader(message, purpose);
+            if purpose == Some(Purpose::Hits) {
+                self.heard_searcher(message, purpose);
+            } else {
+                self.heard_reader(message, purpose);
+            }
+        }
+        for (message, purpose) in self.searchers.poll() {
+            soon = Some(Duration::ZERO);
+            self.heard_searcher(message, purpose);
         }
         soon
+    }
+
+    fn heard_searcher(&mut self, message: Message, purpose: Option<Purpose>) {
+        match self.searchers.hear(message, purpose) {
+            Heard::Nothing => {}
+            Heard::Found(all) => {
+                if let Screen::Open(session) = &mut self.screen {
+                    found(session, all.stop, all.icounts, all.is_capped);
+                }
+            }
+            Heard::Ended(reason) => {
+                if self.reader.is_under_way(Purpose::Hits) {
+                    self.reader.cancel();
+                }
+                self.failure = reason.or(self.failure.take());
+            }
+        }
     }
 
     pub(super) fn heard_main(&mut self, message: Message, purpose: Option<Purpose>) {
@@ -71,6 +97,8 @@ impl App {
                         session.trace_byte_len = bytes.len() as u64;
                         session.index = Index::default();
                         self.reader.cancel();
+                        self.searchers.cancel();
+                        self.searchers.forget_trace();
                         self.reader.ask(
                             Command::Open(TraceSource::Bytes(bytes.clone())),
                             Purpose::Index,
@@ -136,6 +164,7 @@ impl App {
         match message {
             Message::Opened(recording) => {
                 session.recording.inputs = recording.inputs;
+                session.recording.keyframes = recording.keyframes;
                 session.recording.end = session.recording.end.max(recording.end);
                 session.take_sizes();
             }

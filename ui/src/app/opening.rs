@@ -2,6 +2,7 @@
 
 use super::{App, Dialog, Opening, Screen};
 use crate::asker::Purpose;
+use crate::searchers::Searchers;
 use crate::session::Origin;
 use crate::share::{self, Destination, Place, View};
 use egui::Ui;
@@ -121,6 +122,7 @@ impl App {
             asker.cancel();
             asker.ask(Command::Close, Purpose::Small);
         }
+        self.searchers = Searchers::default();
         self.screen = Screen::Start;
         self.trace = None;
         self.packed = None;

@@ -1,6 +1,7 @@
 //! The app with engines that say what a test wants, used by the pointer and keys as a person would.
 
 mod panels;
+mod searches;
 
 use super::App;
 use crate::bridge::BridgeEvent;
@@ -162,6 +163,7 @@ impl Page {
 
 fn recording(is_live: bool) -> Recording {
     Recording {
+        keyframes: vec![200_000, 500_000, 700_000],
         is_live,
         command: Vec::new(),
         clock_unix_seconds: 1_700_000_000,

@@ -178,6 +178,7 @@ impl TraceFile {
                 rows: config.terminal.rows,
             },
             images: named(&self.images),
+            keyframes: timeline.keyframes().iter().map(|at| at.0).collect(),
             ..told_of(timeline.events())
         }
     }
@@ -207,6 +208,7 @@ pub(crate) fn told_of(events: &[TimedEvent]) -> Recording {
         terminal: size(start.map(|start| start.terminal).unwrap_or_default()),
         inputs: events.iter().filter_map(input).collect(),
         images: Vec::new(),
+        keyframes: Vec::new(),
     }
 }
 

@@ -9,7 +9,7 @@ use reprise_core::types::{CpuId, GuestTime, Icount, NANOSECONDS_PER_TICK};
 use reprise_debugger::session::DebugSession;
 use reprise_debugger::stops::{Choice, Scope, Stop, Stops, SystemCallStop};
 use reprise_recorder::timeline::RunDirection;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 
 /// Hits of one search that are kept.
 const HITS_MAX: usize = 10_000;
@@ -44,11 +44,29 @@ pub(crate) enum Travel {
 /// Looking for everything that a stop would stop at.
 #[derive(Clone)]
 pub(crate) struct HitSearch {
-    stop: Understood,
-    here: Icount,
+    point: StopPoint,
+    /// Where the stop is understood.
+    at: Icount,
+    /// The part of the recording that is searched.
+    part: RangeInclusive<Icount>,
+    /// Where to go when all is found.
+    back: Option<Icount>,
     found: Vec<u64>,
-    is_on_its_way: bool,
-    has_begun: bool,
+    phase: SearchPhase,
+}
+
+#[derive(Clone)]
+enum SearchPhase {
+    /// To where the stop is understood.
+    Asking,
+    /// To the beginning of the part.
+    Going(Understood),
+    Searching {
+        stop: Understood,
+        has_begun: bool,
+    },
+    /// Back to where the person looks.
+    Returning,
 }
 
 fn run_direction(direction: Direction) -> RunDirection {
@@ -197,16 +215,30 @@ impl Engine {
         Ok(Progress::Done)
     }
 
+    /// A search of the whole recording; the position stays.
     pub(super) fn hit_search(&mut self, point: StopPoint) -> Result<HitSearch, Refusal> {
-        let session = session_of(&mut self.subject)?;
-        let here = session.timeline().position();
+        let timeline = session_of(&mut self.subject)?.timeline();
+        let (here, end) = (timeline.position(), timeline.end());
         Ok(HitSearch {
-            stop: Understood::new(session, point)?,
-            here,
+            point,
+            at: here,
+            part: Icount(0)..=end,
+            back: Some(here),
             found: Vec::new(),
-            is_on_its_way: false,
-            has_begun: false,
+            phase: SearchPhase::Asking,
         })
+    }
+
+    /// A search of a part; the position becomes any.
+    pub(super) fn hit_search_in(point: StopPoint, at: u64, part: RangeInclusive<u64>) -> HitSearch {
+        HitSearch {
+            point,
+            at: Icount(at),
+            part: Icount(*part.start())..=Icount(*part.end()),
+            back: None,
+            found: Vec::new(),
+            phase: SearchPhase::Asking,
+        }
     }
 
     pub(super) fn search_on(
@@ -215,42 +247,71 @@ impl Engine {
         search: &mut HitSearch,
     ) -> Result<Progress, Refusal> {
         let session = session_of(&mut self.subject)?;
-        if !std::mem::replace(&mut search.is_on_its_way, true) {
-            session.timeline_mut().seek(Icount(0), &mut go_on)?;
+        let timeline = session.timeline_mut();
+        let mut is_over = false;
+        match &mut search.phase {
+            SearchPhase::Asking => {
+                if !timeline.seek(search.at, &mut slice_end)?.is_interrupted {
+                    let stop = Understood::new(session, search.point.clone())?;
+                    search.phase = SearchPhase::Going(stop);
+                }
+            }
+            SearchPhase::Going(stop) => {
+                if !timeline
+                    .seek(*search.part.start(), &mut slice_end)?
+                    .is_interrupted
+                {
+                    search.phase = SearchPhase::Searching {
+                        stop: stop.clone(),
+                        // What is met at the very beginning of a part counts, too.
+                        has_begun: true,
+                    };
+                }
+            }
+            SearchPhase::Searching { stop, has_begun } => {
+                let stops = stops_of(std::slice::from_ref(stop));
+                let stop = run_slice(session, RunDirection::Forward, &stops, has_begun)?;
+                let here = stop.icount;
+                // Where a step waits for bytes of a disk it is met again.
+                let is_new = search.found.last() != Some(&here.0);
+                if !stop.reasons.is_empty() && is_new {
+                    search.found.push(here.0);
+                }
+                if here >= *search.part.end()
+                    || stop.edge.is_some()
+                    || search.found.len() >= HITS_MAX
+                {
+                    search.phase = SearchPhase::Returning;
+                }
+            }
+            SearchPhase::Returning => {
+                is_over = match search.back {
+                    Some(back) => !timeline.seek(back, &mut slice_end)?.is_interrupted,
+                    None => true,
+                };
+            }
         }
-        let stops = stops_of(std::slice::from_ref(&search.stop));
-        let stop = run_slice(
-            session,
-            RunDirection::Forward,
-            &stops,
-            &mut search.has_begun,
-        )?;
-        if stop.is_interrupted {
-            let total = session.timeline().end().0;
+        if is_over {
+            let icounts = std::mem::take(&mut search.found);
+            self.messages.push_back(Message::Hits {
+                id,
+                stop: search.point.id,
+                is_capped: icounts.len() >= HITS_MAX,
+                icounts,
+            });
+            return Ok(Progress::Done);
+        }
+        if let SearchPhase::Searching { .. } = search.phase {
+            let here = session_of(&mut self.subject)?.timeline().position();
+            let (from, to) = (search.part.start().0, search.part.end().0);
             self.messages.push_back(Message::Progress {
                 id,
                 what: "looking for hits".to_owned(),
-                done: stop.icount.0,
-                total,
+                done: here.0.clamp(from, to) - from,
+                total: to - from,
             });
-            return Ok(Progress::More);
         }
-        // Where a step waits for bytes of a disk it is met again.
-        if !stop.reasons.is_empty() && search.found.last() != Some(&stop.icount.0) {
-            search.found.push(stop.icount.0);
-        }
-        let is_capped = search.found.len() >= HITS_MAX;
-        if stop.edge.is_none() && !is_capped {
-            return Ok(Progress::More);
-        }
-        session.timeline_mut().seek(search.here, &mut go_on)?;
-        self.messages.push_back(Message::Hits {
-            id,
-            stop: search.stop.point.id,
-            icounts: std::mem::take(&mut search.found),
-            is_capped,
-        });
-        Ok(Progress::Done)
+        Ok(Progress::More)
     }
 }
 

@@ -11,7 +11,7 @@ use reprise_worker::protocol::{
 
 impl Page {
     /// A page on which a recording stands at its start, with a panel in front that has not been told anything yet.
-    fn with_panel(title: &str) -> Page {
+    pub(super) fn with_panel(title: &str) -> Page {
         let mut page = Page::with_recording();
         page.harness.set_size(vec2(1900.0, 1400.0));
         page.frames();
@@ -73,11 +73,11 @@ impl Page {
         found.next().is_some()
     }
 
-    fn reads(&self, text: &str) {
+    pub(super) fn reads(&self, text: &str) {
         assert!(self.can_read(text), "{text}");
     }
 
-    fn types(&mut self, field: &str, text: &str) {
+    pub(super) fn types(&mut self, field: &str, text: &str) {
         self.press(field);
         self.harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
         self.harness.event(Event::Text(text.to_owned()));
