@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
@@ -237,6 +237,42 @@ test('a disk is read in parts, and each part once', async () => {
     } finally {
       await other.stop();
     }
+  }
+});
+
+test('a search is divided over workers where the trace has snapshots', async () => {
+  const trace = path.join(folder, 'race.rpt');
+  await copyFile(path.join(SITE_FOLDER, await demo('race')), trace);
+  const indexed = await reprise('index', '--every', '60000000', trace);
+  assert.equal(indexed.status, 0, indexed.stderr);
+  const own = await serve(trace);
+  try {
+    const counts = [];
+    for (const processors of [2, 4]) {
+      const pretend = { hardwareConcurrency: processors, deviceMemory: 8 };
+      const app = await open(browser, own.link, { pretend });
+      await useApp(app, async () => {
+        await app.whole();
+        const { icount } = await app.atRest();
+        await app.click('Stops');
+        await app.click('add a stop: system calls');
+        await app.click('find all hits of stop 1');
+        const found = await app.node('hits', (node) => /^[\d ]+ hits of stop 1$/.test(node.label ?? ''));
+        counts.push(found.label);
+        const state = await app.atRest();
+        assert.equal(state.searched_by, processors - 1);
+        // The page has stayed where it was.
+        assert.equal(state.icount, icount);
+        // A worker for each engine, until the recording is left.
+        assert.equal(app.page.workers().length, processors);
+        await app.click('Start page');
+        await app.until('the start page', (state) => state.mode === 'start');
+        assert.equal(app.page.workers().length, 2);
+      });
+    }
+    assert.equal(counts[0], counts[1]);
+  } finally {
+    await own.stop();
   }
 });
 

@@ -1,12 +1,15 @@
 //! What the app needs of the system: files, addresses, the clock, randomness.
 
+use crate::engine;
 use crate::shown::Shared;
 use crate::supplies::{NOT_FETCHED, Places};
 use crate::trace::{self, Source, Trace};
-use reprise_ui::host::{File, Host};
+use reprise_ui::host::{Capacity, File, Host};
+use reprise_ui::link::Link;
 use std::env;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -75,6 +78,16 @@ impl Desktop {
     }
 }
 
+/// Memory that programs can still get, in bytes (proc(5), `/proc/meminfo`).
+fn available_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
 /// Reads files on threads; they come to the app.
 #[derive(Clone)]
 pub(crate) struct Reading {
@@ -106,6 +119,21 @@ fn reason(error: &anyhow::Error) -> String {
 }
 
 impl Host for Desktop {
+    fn capacity(&mut self) -> Capacity {
+        Capacity {
+            processors: thread::available_parallelism().map_or(1, NonZero::get),
+            memory_mebibytes: available_memory().unwrap_or(0) >> 20,
+        }
+    }
+
+    fn start_engine(&mut self) -> Option<Box<dyn Link>> {
+        let Reading {
+            context, places, ..
+        } = &self.reading;
+        let engine = engine::start("searcher", context, places, &self.shared).ok()?;
+        Some(Box::new(engine))
+    }
+
     fn save_file(&mut self, name: &str, bytes: &[u8]) {
         let folder = env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
         self.shared.tell(match save(&folder, name, bytes) {

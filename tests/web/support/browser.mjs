@@ -27,10 +27,15 @@ export function launch({ hasWebGl = true, flags = [] } = {}) {
   });
 }
 
-/// Opens an address in a fresh profile.
-export async function open(browser, url, options = {}) {
+/// Opens an address in a fresh profile. `pretend` maps properties of `navigator` to what the page is to see there.
+export async function open(browser, url, { pretend = {}, ...options } = {}) {
   const context = await browser.newContext({ viewport: VIEWPORT, acceptDownloads: true, ...options });
   const page = await context.newPage();
+  await page.addInitScript((pretend) => {
+    for (const [name, value] of Object.entries(pretend)) {
+      Object.defineProperty(navigator, name, { value });
+    }
+  }, pretend);
   const app = new App(page, () => context.close());
   page.on('crash', () => app.gone('the page has crashed'));
   await page.goto(url);
