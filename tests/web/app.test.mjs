@@ -255,7 +255,7 @@ test('a search is divided over workers where the trace has snapshots', async () 
         await app.whole();
         const { icount } = await app.atRest();
         await app.click('Stops');
-        await app.click('add a stop: system calls');
+        await app.click('add a stop: fork');
         await app.click('find all hits of stop 1');
         const found = await app.node('hits', (node) => /^[\d ]+ hits of stop 1$/.test(node.label ?? ''));
         counts.push(found.label);
