@@ -5,6 +5,7 @@
 //! built around mutated content. This is written from FORMAT.md alone, as a second opinion on it.
 
 const MAGIC: [u8; 8] = *b"\x89RPR\r\n\x1a\n";
+const PACKED_MAGIC: [u8; 2] = *b"\x89P";
 const END_MAGIC: [u8; 4] = *b"\x89END";
 const PREAMBLE_BYTES: usize = 28;
 const CHUNK_HEADER_BYTES: usize = 21;
@@ -165,6 +166,26 @@ pub fn script_of(file: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// A packed trace around a content, which stands there as it is.
+#[must_use]
+pub fn pack(content: &[u8]) -> Vec<u8> {
+    let head = [&PACKED_MAGIC[..], &varint(1), &varint(content.len())].concat();
+    [&head, &crc(&[&head, content])[..], content].concat()
+}
+
+/// The content of a packed trace, so that [`pack`] builds it again.
+#[must_use]
+pub fn content_of_packed(packed: &[u8]) -> Option<Vec<u8>> {
+    let mut rest = packed.strip_prefix(&PACKED_MAGIC[..])?;
+    take_varint(&mut rest)?;
+    let raw = take_varint(&mut rest)?;
+    let stored = rest.get(4..)?;
+    if stored.len() == raw {
+        return Some(stored.to_vec());
+    }
+    zstd::bulk::decompress(stored, raw).ok()
+}
+
 fn footer_of(seal: [u8; 4], index_at_byte: usize) -> [u8; 16] {
     let index_at_byte = (index_at_byte as u64).to_le_bytes();
     let mut footer = [0; 16];
@@ -180,6 +201,18 @@ fn varint(value: usize) -> Vec<u8> {
         251..=0xffff => [&[251], &(value as u16).to_le_bytes()[..]].concat(),
         _ => [&[252], &(value as u32).to_le_bytes()[..]].concat(),
     }
+}
+
+fn take_varint(rest: &mut &[u8]) -> Option<usize> {
+    let (&first, after) = rest.split_first()?;
+    let (value, length) = match first {
+        0..=250 => (usize::from(first), 0),
+        251 => (usize::from(u16::from_le_bytes(*after.first_chunk()?)), 2),
+        252 => (u32::from_le_bytes(*after.first_chunk()?) as usize, 4),
+        _ => return None,
+    };
+    *rest = after.get(length..)?;
+    Some(value)
 }
 
 fn take_content<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {

@@ -4,7 +4,7 @@ use reprise_fuzz::forge;
 use reprise_traces::{
     BlobHash, BootKind, Completeness, Compression, Config, ConsolePort, EndReason, Event, Header,
     HeaderAnnotation, ImageReference, ImageRole, Input, PAGE_BYTES, Record, Start, StartFile,
-    TerminalSize, TraceError, TraceReader, TraceWriter,
+    TerminalSize, TraceError, TraceReader, TraceWriter, pack, unpack,
 };
 use std::error::Error;
 use std::io::Cursor;
@@ -14,6 +14,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let directory = (std::env::args_os().nth(1))
         .ok_or("name the directory to write the seeds into, as in `seeds corpus`")?;
     write_traces(&Path::new(&directory).join("trace_reader"))?;
+    write_packed(&Path::new(&directory).join("packed_trace"))?;
     write_programs(&Path::new(&directory).join("elf_loader"))?;
     write_packets(&Path::new(&directory).join("gdb_packets"))
 }
@@ -217,6 +218,17 @@ fn write_traces(directory: &Path) -> Result<(), Box<dyn Error>> {
         std::fs::write(directory.join(format!("trace-{number}")), &trace)?;
         std::fs::write(directory.join(format!("script-{number}")), &script)?;
     }
+    Ok(())
+}
+
+fn write_packed(directory: &Path) -> Result<(), Box<dyn Error>> {
+    std::fs::create_dir_all(directory)?;
+    let packed = pack(TraceReader::open(Cursor::new(trace(100)?))?)?;
+    let content = forge::content_of_packed(&packed).ok_or("a seed has no content")?;
+    // What is built is a packed trace, so that the fuzzer starts from what readers accept.
+    assert_eq!(unpack(&forge::pack(&content))?, unpack(&packed)?);
+    std::fs::write(directory.join("packed"), &packed)?;
+    std::fs::write(directory.join("content"), &content)?;
     Ok(())
 }
 
