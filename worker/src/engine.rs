@@ -172,6 +172,13 @@ impl Engine {
                 self.refuse(request.id, because(why));
             }
             command => {
+                if leaves(&command) {
+                    // What it leaves need not wait for what it lacks.
+                    self.library.stop_awaiting();
+                    if let Some((waiting, _)) = self.again.take() {
+                        self.refuse(waiting.id, Refusal::Cancelled);
+                    }
+                }
                 self.requests.push_back(Request { command, ..request });
             }
         }
@@ -561,6 +568,14 @@ fn session_of(subject: &mut Subject) -> Result<&mut DebugSession, Refusal> {
             .ok_or_else(|| because("the machine is running: pause it first")),
         Subject::Nothing => Err(because("nothing is open")),
     }
+}
+
+/// Whether what is open is left by a command.
+fn leaves(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Boot(_) | Command::Open(_) | Command::Close
+    )
 }
 
 /// Whether a command brings the session elsewhere, if only for a while.

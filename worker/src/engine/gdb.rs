@@ -124,6 +124,10 @@ impl Engine {
             return;
         }
         gdb.waiting.extend_from_slice(bytes);
+        // If it is a break it is heard, also where the run waits for a part of a disk.
+        if self.gdb_runs() {
+            self.library.stop_awaiting();
+        }
     }
 
     /// Stops a run of gdb's, which gdb hears.
@@ -131,6 +135,9 @@ impl Engine {
         let runs = self.gdb_runs();
         if let Some(gdb) = &mut self.gdb {
             gdb.is_stop_wanted |= runs;
+        }
+        if runs {
+            self.library.stop_awaiting();
         }
     }
 

@@ -326,6 +326,27 @@ fn a_wait_for_a_part_is_cancelled() {
 }
 
 #[test]
+fn what_waits_for_a_part_is_left_at_once() {
+    let recorded = Recorded::new();
+    let mut page = recorded.page(Kept::InParts);
+    page.order(Command::Seek(Target::Program));
+    let looks = page.send(Command::Step {
+        unit: StepUnit::LineOver,
+        direction: Direction::Forward,
+        thread: Thread::Current,
+    });
+    let began = page.began;
+    while page.engine.turn(&mut || began.elapsed()) == Next::Now {}
+    // Nobody fetches what it wants, if it wants something.
+    page.send(Command::Cancel);
+    page.send(Command::Close);
+    page.order(boot(&["/bin/true"]));
+    assert!(page.recording().is_live);
+    let is_answer = |message: &Message| matches!(message, Message::Failed { id, .. } | Message::Done { id } if *id == looks);
+    assert!(page.messages.iter().any(is_answer));
+}
+
+#[test]
 fn gdb_runs_over_parts_that_have_to_be_fetched() {
     let recorded = Recorded::new();
     let commands = [
