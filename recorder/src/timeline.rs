@@ -314,21 +314,42 @@ impl ReplayTimeline {
         time: GuestTime,
         control: Control<'_>,
     ) -> Result<StopStatus, TimelineError> {
+        let mut search = self.search_time(time);
+        self.seek_time_on(&mut search, control)
+    }
+
+    /// Begins what [`ReplayTimeline::seek_time`] does, to be carried out by [`ReplayTimeline::seek_time_on`].
+    #[must_use]
+    pub fn search_time(&self, time: GuestTime) -> TimeSearch {
+        TimeSearch {
+            time,
+            low: Icount(0),
+            high: self.course.end,
+        }
+    }
+
+    /// Goes on with a seek by guest time, as far as `control` lets it. It ends where it would in one piece.
+    ///
+    /// # Errors
+    /// [`TimelineError`].
+    pub fn seek_time_on(
+        &mut self,
+        search: &mut TimeSearch,
+        control: Control<'_>,
+    ) -> Result<StopStatus, TimelineError> {
         // Time never goes back, so what lies at or after the wanted time lies after the last known state before it.
-        let (mut low, mut high) = (Icount(0), self.course.end);
-        while low < high {
-            let middle = Icount(low.0 + (high.0 - low.0) / 2);
+        while let Some(middle) = search.middle() {
             let status = self.seek(middle, control)?;
             if status.is_interrupted {
                 return Ok(status);
             }
-            if self.machine.time() >= time {
-                high = middle;
+            if self.machine.time() >= search.time {
+                search.high = middle;
             } else {
-                low = middle.after(1);
+                search.low = middle.after(1);
             }
         }
-        self.seek(low, control)
+        self.seek(search.low, control)
     }
 
     /// Goes to where the event with this number, counted from 0, is delivered; past the last one, to the end.
@@ -538,6 +559,24 @@ impl ReplayTimeline {
             },
             is_interrupted,
         }
+    }
+}
+
+/// How far a seek by guest time has come.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TimeSearch {
+    time: GuestTime,
+    /// The wanted position is not before this one,
+    low: Icount,
+    /// and not after this one.
+    high: Icount,
+}
+
+impl TimeSearch {
+    /// Where to look next, unless the position is known.
+    fn middle(&self) -> Option<Icount> {
+        let distance = self.high.0.saturating_sub(self.low.0);
+        (distance > 0).then(|| Icount(self.low.0 + distance / 2))
     }
 }
 

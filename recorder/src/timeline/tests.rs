@@ -641,6 +641,20 @@ fn times_events_and_marks_are_found() {
             .icount;
         assert_eq!(timeline.machine().time(), time);
         assert!(found <= at);
+        // Whoever looks for it in slices finds the same.
+        let mut search = timeline.search_time(time);
+        let mut slices = 0;
+        let sliced = loop {
+            slices += 1;
+            assert!(slices < 1000, "{search:?}");
+            let status = (timeline.seek_time_on(&mut search, &mut |_| ControlFlow::Break(())))
+                .expect("is found");
+            if !status.is_interrupted {
+                break status.icount;
+            }
+        };
+        assert!(slices > 1);
+        assert_eq!((sliced, timeline.position()), (found, found));
         assert!(
             found.0 == 0 || {
                 timeline.step(RunDirection::Backward).expect("goes back");
