@@ -7,7 +7,7 @@ mod step;
 mod tests;
 
 use crate::linux::{Kernel, LinuxError, LinuxView, Task};
-use crate::source::SymbolCache;
+use crate::source::{SymbolCache, UnfinishedLine};
 use crate::stops::{Choice, Scope, Stop, StopReason, Stops, WatchAddress};
 use judge::Judgement;
 pub(crate) use memory::{CSR0, F0, PC, PRIVILEGE};
@@ -27,11 +27,19 @@ use step::UnfinishedStep;
 pub struct DebugSession {
     timeline: ReplayTimeline,
     kernel: Result<Kernel, LinuxError>,
-    /// A stop at the exec of a thread that was interrupted on the way to the new program.
-    unfinished_exec: Option<(Stop, u32)>,
-    /// A thread's step that was interrupted on its way.
-    unfinished_step: Option<UnfinishedStep>,
+    pub(crate) unfinished: Unfinished,
     symbol_cache: SymbolCache,
+}
+
+/// What was interrupted on its way, and is gone on with unless something else begins.
+#[derive(Clone, Default)]
+pub(crate) struct Unfinished {
+    /// A stop at the exec of a thread, on the way to the new program.
+    exec: Option<(Stop, u32)>,
+    /// A thread's step.
+    step: Option<UnfinishedStep>,
+    /// A step by line, which may have been interrupted in one of the others.
+    pub(crate) line: Option<Box<UnfinishedLine>>,
 }
 
 /// Whether a run stops at what is at its first position.
@@ -64,8 +72,7 @@ impl DebugSession {
         Self {
             timeline,
             kernel,
-            unfinished_exec: None,
-            unfinished_step: None,
+            unfinished: Unfinished::default(),
             symbol_cache: SymbolCache::default(),
         }
     }
@@ -132,7 +139,7 @@ impl DebugSession {
         stops: &Stops,
         control: Control<'_>,
     ) -> Result<Stop, TimelineError> {
-        self.unfinished_exec = None;
+        self.unfinished = Unfinished::default();
         self.run_with(direction, Onset::Anew, stops, None, control)
     }
 
@@ -161,7 +168,7 @@ impl DebugSession {
         control: Control<'_>,
     ) -> Result<Stop, TimelineError> {
         let here = self.timeline.position();
-        match self.unfinished_exec.take() {
+        match self.unfinished.exec.take() {
             Some((stop, tid)) if direction == RunDirection::Forward && stop.icount == here => {
                 self.finish_exec(stop, tid, Onset::GoingOn, control)
             }

@@ -37,6 +37,7 @@ mod value;
 pub use backtrace::FrameRegisters;
 pub use cache::SymbolCache;
 pub use step::StepUnit;
+pub(crate) use step::UnfinishedLine;
 
 /// A place in a source text.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,7 +1,7 @@
 //! Steps: of a CPU, and of one thread of a program, which sees neither the kernel nor other threads.
 
 use super::judge::{Edge, Judgement};
-use super::{DebugSession, Onset, stop_from_status};
+use super::{DebugSession, Onset, Unfinished, stop_from_status};
 use crate::linux::Task;
 use crate::stops::{Stop, StopReason, Stops};
 use reprise_core::riscv::trap::Privilege;
@@ -83,8 +83,7 @@ impl DebugSession {
         stops: &Stops,
         control: Control<'_>,
     ) -> Result<Stop, TimelineError> {
-        self.unfinished_step = None;
-        self.unfinished_exec = None;
+        self.unfinished = Unfinished::default();
         match direction {
             RunDirection::Forward => self.step_thread_forward(tid, stops, control),
             RunDirection::Backward => self.step_thread_backward(tid, stops, control),
@@ -95,7 +94,7 @@ impl DebugSession {
     /// where it would in one piece; see [`DebugSession::run_on`].
     ///
     /// # Errors
-    /// [`TimelineError`].
+    /// [`TimelineError`]. The step can be gone on with yet, from where this call began.
     pub fn step_thread_on(
         &mut self,
         direction: RunDirection,
@@ -103,10 +102,24 @@ impl DebugSession {
         stops: &Stops,
         control: Control<'_>,
     ) -> Result<Stop, TimelineError> {
-        match direction {
-            RunDirection::Forward => self.step_thread_forward(tid, stops, control),
-            RunDirection::Backward => self.step_thread_backward(tid, stops, control),
+        self.retryable(|session| match direction {
+            RunDirection::Forward => session.step_thread_forward(tid, stops, control),
+            RunDirection::Backward => session.step_thread_backward(tid, stops, control),
+        })
+    }
+
+    /// Goes on with something that was interrupted. Where that fails, bytes of an image may be missing: what is
+    /// unfinished stays, for whoever has brought the session back.
+    pub(crate) fn retryable(
+        &mut self,
+        go_on: impl FnOnce(&mut Self) -> Result<Stop, TimelineError>,
+    ) -> Result<Stop, TimelineError> {
+        let before = self.unfinished.clone();
+        let result = go_on(self);
+        if result.is_err() {
+            self.unfinished = before;
         }
+        result
     }
 
     fn step_thread_forward(
@@ -117,7 +130,7 @@ impl DebugSession {
     ) -> Result<Stop, TimelineError> {
         let entry = Edge::Entry(tid);
         for _ in 0..RETRIES_MAX {
-            let unfinished = self.unfinished_step.take();
+            let unfinished = self.unfinished.step.take();
             let (stop, pc, is_call) = if let Some(UnfinishedStep::Returning { pc, is_call }) =
                 unfinished
             {
@@ -132,7 +145,7 @@ impl DebugSession {
                         self.run_to_edge(RunDirection::Forward, entry, stops, control)?
                     };
                     if stop.is_interrupted {
-                        self.unfinished_step = Some(UnfinishedStep::Entering);
+                        self.unfinished.step = Some(UnfinishedStep::Entering);
                         return Ok(stop);
                     }
                     // What was shown was the way out of a call already: it is there now. Or this was the thread's end.
@@ -162,7 +175,7 @@ impl DebugSession {
             };
             // It trapped. What it comes back to is the next instruction, unless it has to be tried again.
             if stop.is_interrupted {
-                self.unfinished_step = Some(UnfinishedStep::Returning { pc, is_call });
+                self.unfinished.step = Some(UnfinishedStep::Returning { pc, is_call });
                 return Ok(stop);
             }
             if !is_step(&stop) || is_call || self.user_pc_of(tid) != Some(pc) {
@@ -178,7 +191,7 @@ impl DebugSession {
         stops: &Stops,
         control: Control<'_>,
     ) -> Result<Stop, TimelineError> {
-        let mut unfinished = match self.unfinished_step.take() {
+        let mut unfinished = match self.unfinished.step.take() {
             Some(UnfinishedStep::Home(stop)) => return self.go_home(stop, control),
             Some(UnfinishedStep::Leaving(back)) => Some(back),
             _ => None,
@@ -210,7 +223,7 @@ impl DebugSession {
                     self.run_to_edge(RunDirection::Backward, exit, stops, control)?
                 };
                 if left.is_interrupted {
-                    self.unfinished_step = Some(UnfinishedStep::Leaving(StepBack {
+                    self.unfinished.step = Some(UnfinishedStep::Leaving(StepBack {
                         start,
                         shown,
                         was_in_user_mode,
@@ -255,7 +268,7 @@ impl DebugSession {
     fn go_home(&mut self, home: Stop, control: Control<'_>) -> Result<Stop, TimelineError> {
         let status = self.timeline.seek(home.icount, control)?;
         if status.is_interrupted {
-            self.unfinished_step = Some(UnfinishedStep::Home(home));
+            self.unfinished.step = Some(UnfinishedStep::Home(home));
             return Ok(stop_from_status(&status));
         }
         Ok(home)
@@ -277,7 +290,7 @@ impl DebugSession {
         stop.edge = after.edge;
         stop.is_interrupted = after.is_interrupted;
         if stop.is_interrupted {
-            self.unfinished_exec = Some((stop.clone(), tid));
+            self.unfinished.exec = Some((stop.clone(), tid));
         }
         Ok(stop)
     }

@@ -3,16 +3,22 @@
 //! A step is a few runs at full speed, not one instruction after the other: each runs to breakpoints at the beginnings of
 //! lines, which count in the frame alone that is stepped. So a loop within a line, a call, and a recursion cost no more
 //! than executing them.
+//!
+//! Any of these runs may last, and be interrupted. So what a step does is told operation by operation, each with what
+//! comes [`Then`], and a step that is interrupted is kept in the session.
 
-use super::backtrace::{Frame, FrameRegisters};
-use super::cache::{Object, ProcessObjects};
+mod run;
+mod stepped;
+
+use super::cache::ProcessObjects;
 use super::frames::SP;
 use super::resolve::behind_prologue;
-use crate::condition::Condition;
-use crate::session::{DebugSession, ThreadView};
-use crate::stops::{Breakpoint, Choice, Scope, Stop, StopReason, Stops};
-use reprise_core::types::GuestVirtAddr;
+use crate::session::{DebugSession, ThreadView, Unfinished};
+use crate::stops::{Stop, StopReason, Stops};
+use reprise_core::types::Icount;
 use reprise_recorder::timeline::{Control, RunDirection, TimelineError};
+use run::{Run, TP, Wanted};
+use stepped::Stepped;
 
 /// How far a step goes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,36 +31,80 @@ pub enum StepUnit {
     Out,
 }
 
-/// Beginnings of lines of a function that a step looks out for.
-const LINES_MAX: usize = 1 << 12;
-/// Runs of one step: calls of functions without lines are passed one by one.
-const RUNS_MAX: usize = 1 << 10;
-/// Bytes of a line's code in which calls are looked for.
-const CODE_BYTES_MAX: u64 = 1 << 12;
-/// Number of the register that is another in each thread (`tp`).
-const TP: u16 = 4;
+/// Calls of functions without lines are passed one by one.
+const CALLS_MAX: usize = 1 << 10;
 
-/// The call of a function that is stepped.
-struct Stepped {
-    object: Object,
-    own: u64,
-    unit: usize,
-    /// The function, and the copy in it that is executed, if it is one.
-    outer: usize,
-    inner: usize,
-    line: u32,
-    file: u32,
-    frame_address: Option<u64>,
-    registers: FrameRegisters,
-    /// Where it returns to.
-    caller: Option<FrameRegisters>,
+/// A step that `control` has interrupted.
+#[derive(Clone)]
+pub(crate) struct UnfinishedLine {
+    step: LineStep,
+    operation: Operation,
+    then: Then,
+    at: Icount,
 }
 
-/// A breakpoint of a step.
-struct Wanted {
-    address: u64,
-    /// The register and the number whose sum must be the frame's address; `None`: the stack pointer must not be below it.
-    frame_rule: Option<(u16, i64)>,
+/// A step by line.
+#[derive(Clone)]
+struct LineStep {
+    direction: RunDirection,
+    unit: StepUnit,
+    tid: u32,
+    objects: ProcessObjects,
+}
+
+/// What a step does at a time. It may be interrupted.
+#[derive(Clone)]
+enum Operation {
+    /// Executes an instruction of the thread.
+    Instruction(RunDirection),
+    /// Runs to one of some instructions.
+    Run(Run),
+    /// Goes back to where the step has been.
+    Return(Icount),
+}
+
+/// What comes after an operation. Where that ended otherwise than with [`StopReason::Step`], so does the step; but for
+/// [`Then::OwnLine`].
+#[derive(Clone)]
+enum Then {
+    /// The step's end.
+    End,
+    /// Forwards, it is at a line, or at a call that is entered.
+    Reached(Box<Forward>),
+    /// Forwards, an instruction at this address has been executed that may have called a function.
+    Called(Box<Forward>, Option<u64>),
+    /// Backwards, it is at the function's entry, which is left to the call.
+    Entry,
+    /// Backwards, it is somewhere in the line at whose beginning the step ends.
+    Within,
+    /// Backwards, it is at the instruction that was executed before this position, be it another function's.
+    Before(Box<Stepped>, Icount),
+    /// Backwards, it is there again, as what was executed before was the function's own.
+    Again(Box<Stepped>),
+    /// Backwards, it is at the beginning of another line, or at the function's entry.
+    LineBefore(Box<Stepped>),
+    /// Backwards, it is at the beginning of the line before the one whose beginning is looked for, or at the function's
+    /// entry. The position is where the step was in that line.
+    OtherLine(Box<Stepped>, Icount),
+    /// From there forwards again, it is at the line's beginning, unless that lies beyond the position.
+    OwnLine(Icount),
+}
+
+/// A step forwards.
+#[derive(Clone)]
+struct Forward {
+    start: Box<Stepped>,
+    wanted: Vec<Wanted>,
+    /// Addresses of calls that are entered.
+    calls: Vec<u64>,
+    /// Calls of functions without lines that it has met.
+    passed: usize,
+}
+
+/// How a step goes on.
+enum Next {
+    End(Stop),
+    Do(Operation, Then),
 }
 
 impl DebugSession {
@@ -73,234 +123,251 @@ impl DebugSession {
         stops: &Stops,
         control: Control<'_>,
     ) -> Result<Stop, TimelineError> {
-        let Some(task) = self.task(tid) else {
-            return self.step_thread(direction, tid, stops, control);
-        };
-        let view = ThreadView::Task(task);
-        let objects = self.objects(&view);
-        let Some(start) = self.stepped(&view, &objects) else {
-            return self.leave(direction, &view, &objects, tid, stops, control);
-        };
-        let mut step = LineStep {
-            session: self,
-            objects: &objects,
+        self.unfinished = Unfinished::default();
+        let view = self.task(tid).map(ThreadView::Task);
+        let objects = view.as_ref().map(|view| self.objects(view));
+        let step = LineStep {
+            direction,
+            unit,
             tid,
-            stops,
+            objects: objects.unwrap_or_default(),
         };
-        match (direction, unit) {
-            (RunDirection::Forward, _) => step.forward(&start, unit, control),
-            (RunDirection::Backward, StepUnit::Out) => step.back_out(&start, control),
-            (RunDirection::Backward, _) => step.backward(&start, unit, control),
-        }
+        let next = match view {
+            Some(view) => step.begin(self, &view),
+            None => Next::Do(Operation::Instruction(direction), Then::End),
+        };
+        self.advance_line(step, next, false, stops, control)
     }
 
-    /// Steps out of code without lines.
-    fn leave(
+    /// Goes on with a step by line, with the same arguments, where `control` interrupted it. It ends where it would in one
+    /// piece; see [`DebugSession::run_on`]. Where no such step was interrupted, begins one.
+    ///
+    /// # Errors
+    /// [`TimelineError`]. The step can be gone on with yet, from where this call began.
+    pub fn step_line_on(
         &mut self,
         direction: RunDirection,
-        view: &ThreadView,
-        objects: &ProcessObjects,
+        unit: StepUnit,
         tid: u32,
         stops: &Stops,
         control: Control<'_>,
     ) -> Result<Stop, TimelineError> {
-        let frames = self.frames(view, objects);
+        self.retryable(|session| {
+            let here = session.timeline().position();
+            let is_it = |unfinished: &UnfinishedLine| {
+                let step = &unfinished.step;
+                (step.direction, step.unit, step.tid, unfinished.at) == (direction, unit, tid, here)
+            };
+            match session.unfinished.line.take() {
+                Some(unfinished) if is_it(&unfinished) => {
+                    let UnfinishedLine {
+                        step,
+                        operation,
+                        then,
+                        ..
+                    } = *unfinished;
+                    session.advance_line(step, Next::Do(operation, then), true, stops, control)
+                }
+                _ => session.step_line(direction, unit, tid, stops, control),
+            }
+        })
+    }
+
+    /// Carries out a step's operations, the first of which may have begun, to its end or to an interruption.
+    fn advance_line(
+        &mut self,
+        step: LineStep,
+        mut next: Next,
+        mut is_going_on: bool,
+        stops: &Stops,
+        control: Control<'_>,
+    ) -> Result<Stop, TimelineError> {
+        loop {
+            let (mut operation, then) = match next {
+                Next::Do(operation, then) => (operation, then),
+                Next::End(stop) => return Ok(stop),
+            };
+            let is_going_on = std::mem::take(&mut is_going_on);
+            let stop = step.operate(self, &mut operation, is_going_on, stops, control)?;
+            if stop.is_interrupted {
+                let at = self.timeline().position();
+                self.unfinished.line = Some(Box::new(UnfinishedLine {
+                    step,
+                    operation,
+                    then,
+                    at,
+                }));
+                return Ok(stop);
+            }
+            next = step.next(self, then, stop);
+        }
+    }
+}
+
+impl LineStep {
+    fn operate(
+        &self,
+        session: &mut DebugSession,
+        operation: &mut Operation,
+        is_going_on: bool,
+        stops: &Stops,
+        control: Control<'_>,
+    ) -> Result<Stop, TimelineError> {
+        match operation {
+            Operation::Instruction(direction) if is_going_on => {
+                session.step_thread_on(*direction, self.tid, stops, control)
+            }
+            Operation::Instruction(direction) => {
+                session.step_thread(*direction, self.tid, stops, control)
+            }
+            Operation::Run(run) => {
+                let process = self.objects.task.as_ref();
+                run.run(session, self.tid, process, is_going_on, stops, control)
+            }
+            Operation::Return(to) => {
+                let status = session.timeline_mut().seek(*to, control)?;
+                Ok(Stop {
+                    is_interrupted: status.is_interrupted,
+                    ..stopped(session)
+                })
+            }
+        }
+    }
+
+    fn begin(&self, session: &DebugSession, view: &ThreadView) -> Next {
+        match (session.stepped(view, &self.objects), self.direction) {
+            (None, _) => self.leave(session, view),
+            (Some(start), RunDirection::Forward) => self.forward(session, view, start),
+            (Some(start), RunDirection::Backward) if self.unit == StepUnit::Out => {
+                back_out(session, &start)
+            }
+            (Some(start), RunDirection::Backward) => self.backward(session, start),
+        }
+    }
+
+    fn next(&self, session: &DebugSession, then: Then, stop: Stop) -> Next {
+        if !is_step(&stop) && !matches!(then, Then::OwnLine(_)) {
+            return Next::End(stop);
+        }
+        match then {
+            Then::End => Next::End(stop),
+            Then::Reached(forward) => match self.pc(session) {
+                Some(pc) if forward.calls.contains(&pc) && !forward.start.is_elsewhere(pc) => {
+                    forward_from(forward, Some(pc))
+                }
+                _ => Next::End(stop),
+            },
+            Then::Called(forward, from) => self.called(session, forward, from, stop),
+            Then::Entry => back_by_an_instruction(Then::End),
+            Then::Within => match self.now(session) {
+                Some(now) => back_to_beginning(session, now),
+                None => Next::End(stop),
+            },
+            Then::Before(start, here) => match self.now(session) {
+                // The end of a function that the line before has called.
+                Some(now) if now.unit != start.unit || now.outer != start.outer => {
+                    back_to_beginning(session, now)
+                }
+                _ => Next::Do(Operation::Return(here), Then::Again(start)),
+            },
+            Then::Again(start) => self.back_by_a_line(start),
+            Then::LineBefore(start) => match self.now(session) {
+                // It was the function's first line: before it was the call.
+                Some(now) if Some(now.own) == start.entry() && now.is_same_line(&start) => {
+                    back_by_an_instruction(Then::Within)
+                }
+                Some(now) => back_to_beginning(session, now),
+                None => Next::End(stop),
+            },
+            Then::OtherLine(at, here) => match self.now(session) {
+                // The function's first line.
+                Some(now) if now.is_same_line(&at) => Next::End(stop),
+                _ => Next::Do(
+                    at.run(RunDirection::Forward, at.own_lines()),
+                    Then::OwnLine(here),
+                ),
+            },
+            // It has no beginning of its own on this way.
+            Then::OwnLine(here) if stop.icount > here => {
+                Next::Do(Operation::Return(here), Then::End)
+            }
+            Then::OwnLine(_) => Next::End(stop),
+        }
+    }
+
+    /// Out of code without lines.
+    fn leave(&self, session: &DebugSession, view: &ThreadView) -> Next {
+        let frames = session.frames(view, &self.objects);
         let mut user = frames
             .iter()
             .filter(|frame| !frame.is_kernel && !frame.is_inlined);
         let (inner, caller) = (user.next(), user.next());
-        let (Some(inner), Some(caller), RunDirection::Forward) = (inner, caller, direction) else {
-            return self.step_thread(direction, tid, stops, control);
+        let operation = match (inner, caller, self.direction) {
+            (Some(inner), Some(caller), RunDirection::Forward) => Operation::Run(Run::new(
+                RunDirection::Forward,
+                vec![Wanted::at(caller.registers.pc)],
+                caller.registers.get(SP),
+                inner.registers.get(TP),
+            )),
+            _ => Operation::Instruction(self.direction),
         };
-        let wanted = [Wanted {
-            address: caller.registers.pc,
-            frame_rule: None,
-        }];
-        let frame_address = caller.registers.get(SP);
-        let tp = inner.registers.get(TP);
-        let mut step = LineStep {
-            session: self,
-            objects,
-            tid,
-            stops,
-        };
-        step.run(direction, &wanted, frame_address, tp, control)
+        Next::Do(operation, Then::End)
     }
 
-    /// The call of the innermost function of a thread's program, if it has lines.
-    fn stepped(&self, view: &ThreadView, objects: &ProcessObjects) -> Option<Stepped> {
-        let frames = self.frames(view, objects);
-        let first = frames.iter().position(|frame| !frame.is_kernel)?;
-        let innermost = &frames[first];
-        let (unit, inner) = innermost.function?;
-        let is_real = |frame: &&Frame| !frame.is_inlined;
-        let real = frames[first..].iter().position(|frame| is_real(&frame))? + first;
-        let (_, outer) = frames[real].function?;
-        let own = innermost.own_lookup()?;
-        let row = *innermost.debug()?.lines(unit).row_at(own)?;
-        Some(Stepped {
-            object: innermost.object.clone()?,
-            own,
-            unit,
-            outer,
-            inner,
-            line: row.line,
-            file: row.file,
-            frame_address: innermost.registers.frame_address,
-            registers: innermost.registers.clone(),
-            caller: frames.get(real + 1).map(|frame| frame.registers.clone()),
-        })
-    }
-}
-
-impl Stepped {
-    fn debug(&self) -> Option<&super::dwarf::DebugFile> {
-        self.object.program.debug.as_ref()
-    }
-
-    /// Beginnings of other lines of the function, in the frame that is stepped.
-    fn other_lines(&self, unit: StepUnit) -> Vec<Wanted> {
-        let mut wanted = Vec::new();
-        let Some(debug) = self.debug() else {
-            return wanted;
-        };
-        let (functions, lines) = (debug.functions(self.unit), debug.lines(self.unit));
-        for (begin, end) in functions.ranges_of(self.outer) {
-            for row in lines.rows_within(*begin, *end) {
-                let chain = functions.chain_at(row.address);
-                let is_within = chain.contains(&self.inner);
-                let is_other = row.line != self.line || row.file != self.file;
-                let counts = row.is_statement
-                    && row.line != 0
-                    && match unit {
-                        StepUnit::Into => is_other,
-                        // What was put into the function is called by it, as far as its author is concerned.
-                        StepUnit::Over => {
-                            let is_deeper = is_within && chain.last() != Some(&self.inner);
-                            is_other && !is_deeper && self.is_around(&chain)
-                        }
-                        StepUnit::Out => !is_within && self.is_around(&chain),
-                    };
-                if counts && wanted.len() < LINES_MAX {
-                    wanted.push(self.here(row.address));
-                }
-            }
-        }
-        wanted
-    }
-
-    /// Whether a chain of copies is that of the one that is stepped, or of one around it.
-    fn is_around(&self, chain: &[usize]) -> bool {
-        let own = self
-            .debug()
-            .map(|debug| debug.functions(self.unit).chain_at(self.own));
-        own.is_some_and(|own| chain.last().is_some_and(|last| own.contains(last)))
-    }
-
-    /// An instruction of the function, in the frame that is stepped.
-    fn here(&self, own: u64) -> Wanted {
-        Wanted {
-            address: own.wrapping_add(self.object.bias),
-            frame_rule: self.object.program.frames.frame_rule(own),
-        }
-    }
-
-    fn entry(&self) -> Option<u64> {
-        Some(self.debug()?.functions(self.unit).get(self.outer).entry)
-    }
-
-    /// Where the line's own code calls functions, or jumps out of this one.
-    fn calls(&self, session: &DebugSession, view: &ThreadView) -> Vec<Wanted> {
-        let mut found = Vec::new();
-        let Some(debug) = self.debug() else {
-            return found;
-        };
-        let (functions, lines) = (debug.functions(self.unit), debug.lines(self.unit));
-        for (begin, end) in functions.ranges_of(self.outer) {
-            for row in lines.rows_within(*begin, *end) {
-                if row.line != self.line || row.file != self.file || found.len() >= LINES_MAX {
-                    continue;
-                }
-                let mut code = vec![0; (row.end - row.address).min(CODE_BYTES_MAX) as usize];
-                let start = row.address.wrapping_add(self.object.bias);
-                let read = session.read_memory(view, GuestVirtAddr(start), &mut code);
-                let calls = call_offsets(&code[..read]).into_iter();
-                found.extend(calls.map(|offset| self.here(row.address + offset)));
-            }
-        }
-        found
-    }
-}
-
-struct LineStep<'a> {
-    session: &'a mut DebugSession,
-    objects: &'a ProcessObjects,
-    tid: u32,
-    stops: &'a Stops,
-}
-
-impl LineStep<'_> {
-    fn forward(
-        &mut self,
-        start: &Stepped,
-        unit: StepUnit,
-        control: Control<'_>,
-    ) -> Result<Stop, TimelineError> {
+    fn forward(&self, session: &DebugSession, view: &ThreadView, start: Box<Stepped>) -> Next {
         let mut wanted = Vec::new();
         let is_inlined = start.inner != start.outer;
-        if unit != StepUnit::Out || is_inlined {
-            wanted.append(&mut start.other_lines(unit));
+        if self.unit != StepUnit::Out || is_inlined {
+            wanted = start.other_lines(self.unit);
         }
-        wanted.extend(start.caller.as_ref().map(|caller| Wanted {
-            address: caller.pc,
-            frame_rule: None,
-        }));
+        wanted.extend(start.caller.as_ref().map(|caller| Wanted::at(caller.pc)));
         let mut calls = Vec::new();
-        if unit == StepUnit::Into
-            && let Some(view) = self.view()
-        {
-            calls = start.calls(self.session, &view);
+        if self.unit == StepUnit::Into {
+            calls = start.calls(session, view);
         }
-        let call_addresses: Vec<u64> = calls.iter().map(|call| call.address).collect();
+        let addresses = calls.iter().map(|call| call.address).collect();
         wanted.append(&mut calls);
-        let tp = start.registers.get(TP);
         // The run passes what is here already: a call that the thread stands at is entered first.
-        let mut is_at_call = call_addresses.contains(&start.registers.pc);
-        let mut stop = None;
-        for _ in 0..RUNS_MAX {
-            if !is_at_call {
-                let run = self.run(
-                    RunDirection::Forward,
-                    &wanted,
-                    start.frame_address,
-                    tp,
-                    control,
-                )?;
-                let pc = self.pc();
-                is_at_call = is_step(&run) && pc.is_some_and(|pc| call_addresses.contains(&pc));
-                if !is_at_call || self.is_elsewhere(start, pc) {
-                    return Ok(run);
-                }
-            }
-            let before = self.pc();
-            let stepped =
-                self.session
-                    .step_thread(RunDirection::Forward, self.tid, self.stops, control)?;
-            if !is_step(&stepped) || stepped.edge.is_some() {
-                return Ok(stepped);
-            }
-            if let Some(inside) = self.entered(start, before) {
-                return self.go_on_to(inside, stepped, tp, control);
-            }
-            is_at_call = self.pc().is_some_and(|pc| call_addresses.contains(&pc));
-            stop = Some(stepped);
+        let pc = start.registers.pc;
+        let forward = Forward {
+            start,
+            wanted,
+            calls: addresses,
+            passed: 0,
+        };
+        forward_from(Box::new(forward), Some(pc))
+    }
+
+    /// Behind an instruction that may have called a function.
+    fn called(
+        &self,
+        session: &DebugSession,
+        mut forward: Box<Forward>,
+        from: Option<u64>,
+        stop: Stop,
+    ) -> Next {
+        let pc = self.pc(session);
+        if stop.edge.is_some() {
+            return Next::End(stop);
         }
-        Ok(stop.unwrap_or_else(|| self.nothing()))
+        if let Some(inside) = self.entered(session, &forward.start, from) {
+            if pc == Some(inside) {
+                return Next::End(stop);
+            }
+            let (wanted, tp) = (vec![Wanted::at(inside)], forward.start.registers.get(TP));
+            let run = Run::new(RunDirection::Forward, wanted, None, tp);
+            return Next::Do(Operation::Run(run), Then::End);
+        }
+        forward.passed += 1;
+        if forward.passed >= CALLS_MAX {
+            return Next::End(stop);
+        }
+        forward_from(forward, pc)
     }
 
     /// Where to stop in the function that a call has entered, if it has lines.
-    fn entered(&self, start: &Stepped, before: Option<u64>) -> Option<u64> {
-        let pc = self.pc()?;
+    fn entered(&self, session: &DebugSession, start: &Stepped, from: Option<u64>) -> Option<u64> {
+        let pc = self.pc(session)?;
         let (object, own) = self.objects.at(pc)?;
         let debug = object.program.debug.as_ref()?;
         let unit = debug.unit_at(own)?;
@@ -310,372 +377,109 @@ impl LineStep<'_> {
         let is_entry = function.entry == own;
         let is_same = unit == start.unit && outer == start.outer;
         debug.lines(unit).row_at(own).filter(|row| row.line != 0)?;
-        (is_entry && (!is_same || before != Some(pc)))
+        (is_entry && (!is_same || from != Some(pc)))
             .then(|| behind_prologue(debug, unit, function).wrapping_add(object.bias))
     }
 
-    /// Runs on to an instruction of the function that was just entered.
-    fn go_on_to(
-        &mut self,
-        address: u64,
-        stop: Stop,
-        tp: Option<u64>,
-        control: Control<'_>,
-    ) -> Result<Stop, TimelineError> {
-        if self.pc() == Some(address) {
-            return Ok(stop);
-        }
-        let wanted = [Wanted {
-            address,
-            frame_rule: None,
-        }];
-        self.run(RunDirection::Forward, &wanted, None, tp, control)
-    }
-
-    /// Whether a place is the beginning of another line, too.
-    fn is_elsewhere(&self, start: &Stepped, pc: Option<u64>) -> bool {
-        let row = pc.and_then(|pc| {
-            let own = pc.wrapping_sub(start.object.bias);
-            start.debug()?.lines(start.unit).row_at(own)
-        });
-        row.is_some_and(|row| row.line != start.line || row.file != start.file)
-    }
-
-    /// Back to the call of the function.
-    fn back_out(&mut self, start: &Stepped, control: Control<'_>) -> Result<Stop, TimelineError> {
-        let tp = start.registers.get(TP);
-        if start.inner != start.outer {
-            let wanted = start.other_lines(StepUnit::Out);
-            if !wanted.is_empty() {
-                let back = RunDirection::Backward;
-                return self.run(back, &wanted, start.frame_address, tp, control);
-            }
-        }
-        let Some(entry) = start.entry() else {
-            return Ok(self.nothing());
-        };
-        if start.own != entry {
-            let wanted = [start.here(entry)];
-            let back = RunDirection::Backward;
-            let stop = self.run(back, &wanted, start.frame_address, tp, control)?;
-            if !is_step(&stop) {
-                return Ok(stop);
-            }
-        }
-        self.session
-            .step_thread(RunDirection::Backward, self.tid, self.stops, control)
-    }
-
     /// Back to the beginning of the line that was executed before.
-    fn backward(
-        &mut self,
-        start: &Stepped,
-        unit: StepUnit,
-        control: Control<'_>,
-    ) -> Result<Stop, TimelineError> {
-        let back = RunDirection::Backward;
-        let tp = start.registers.get(TP);
-        let entry = start.entry();
-        let is_at_entry = entry == Some(start.own);
-        // From within a line, back to where it begins.
-        let begins = self.begins(start);
-        if begins.is_none() {
-            return self.go_to_beginning(start, control);
+    fn backward(&self, session: &DebugSession, start: Box<Stepped>) -> Next {
+        if !start.is_at_row() {
+            // From within a line, back to where it begins.
+            return back_to_beginning(session, start);
         }
-        if is_at_entry {
-            let stop = self
-                .session
-                .step_thread(back, self.tid, self.stops, control)?;
-            return self.then_to_beginning(stop, control);
+        if start.entry() == Some(start.own) {
+            return back_by_an_instruction(Then::Within);
         }
-        if unit == StepUnit::Into {
-            // What was executed just before may be the end of a function that the line before has called.
-            let here = self.session.timeline().position();
-            let stop = self
-                .session
-                .step_thread(back, self.tid, self.stops, control)?;
-            if !is_step(&stop) {
-                return Ok(stop);
-            }
-            let now = self.now();
-            let is_in_other = now
-                .as_ref()
-                .is_some_and(|now| now.unit != start.unit || now.outer != start.outer);
-            if is_in_other {
-                return self.then_to_beginning(stop, control);
-            }
-            self.session.timeline_mut().seek(here, control)?;
+        if self.unit == StepUnit::Into {
+            let here = session.timeline().position();
+            return back_by_an_instruction(Then::Before(start, here));
         }
-        let mut wanted = start.other_lines(unit);
-        wanted.extend(entry.map(|entry| start.here(entry)));
-        let stop = self.run(back, &wanted, start.frame_address, tp, control)?;
-        if !is_step(&stop) {
-            return Ok(stop);
-        }
-        let Some(now) = self.now() else {
-            return Ok(stop);
-        };
-        if Some(now.own) == entry && now.line == start.line && now.file == start.file {
-            // It was the function's first line: before it was the call.
-            let stop = self
-                .session
-                .step_thread(back, self.tid, self.stops, control)?;
-            return self.then_to_beginning(stop, control);
-        }
-        self.go_to_beginning(&now, control)
+        self.back_by_a_line(start)
     }
 
-    fn then_to_beginning(
-        &mut self,
-        stop: Stop,
-        control: Control<'_>,
-    ) -> Result<Stop, TimelineError> {
-        match self.now() {
-            Some(now) if is_step(&stop) => self.go_to_beginning(&now, control),
-            _ => Ok(stop),
-        }
+    fn back_by_a_line(&self, start: Box<Stepped>) -> Next {
+        let mut wanted = start.other_lines(self.unit);
+        wanted.extend(start.entry().map(|entry| start.here(entry)));
+        let run = start.run(RunDirection::Backward, wanted);
+        Next::Do(run, Then::LineBefore(start))
     }
 
-    /// The row that begins where a thread stands.
-    fn begins(&self, start: &Stepped) -> Option<()> {
-        let row = start.debug()?.lines(start.unit).row_at(start.own)?;
-        (row.address == start.own).then_some(())
+    fn view(&self, session: &DebugSession) -> Option<ThreadView> {
+        session.task(self.tid).map(ThreadView::Task)
     }
 
-    /// Back to where the execution of a line began in its frame: behind the last beginning of another line.
-    fn go_to_beginning(
-        &mut self,
-        at: &Stepped,
-        control: Control<'_>,
-    ) -> Result<Stop, TimelineError> {
-        let here = self.session.timeline().position();
-        let tp = at.registers.get(TP);
-        let entry = at.entry();
-        let mut wanted = at.other_lines(StepUnit::Over);
-        wanted.extend(entry.map(|entry| at.here(entry)));
-        if entry == Some(at.own) {
-            return Ok(self.stopped());
-        }
-        let back = RunDirection::Backward;
-        let stop = self.run(back, &wanted, at.frame_address, tp, control)?;
-        if !is_step(&stop) {
-            return Ok(stop);
-        }
-        let now = self.now();
-        if now.is_some_and(|now| now.line == at.line && now.file == at.file) {
-            // The function's first line.
-            return Ok(stop);
-        }
-        // From the other line on, to the first beginning of this one.
-        let Some(debug) = at.debug() else {
-            return Ok(stop);
-        };
-        let (functions, lines) = (debug.functions(at.unit), debug.lines(at.unit));
-        let mut begins = Vec::new();
-        for (begin, end) in functions.ranges_of(at.outer) {
-            let rows = lines
-                .rows_within(*begin, *end)
-                .filter(|row| row.line == at.line && row.file == at.file && row.is_statement);
-            begins.extend(rows.take(LINES_MAX).map(|row| at.here(row.address)));
-        }
-        let stop = self.run(
-            RunDirection::Forward,
-            &begins,
-            at.frame_address,
-            tp,
-            control,
-        )?;
-        if stop.icount > here {
-            // It has no beginning of its own on this way.
-            self.session.timeline_mut().seek(here, control)?;
-            return Ok(self.stopped());
-        }
-        Ok(stop)
+    fn now(&self, session: &DebugSession) -> Option<Box<Stepped>> {
+        session.stepped(&self.view(session)?, &self.objects)
     }
 
-    fn view(&self) -> Option<ThreadView> {
-        self.session.task(self.tid).map(ThreadView::Task)
-    }
-
-    fn now(&self) -> Option<Stepped> {
-        self.session.stepped(&self.view()?, self.objects)
-    }
-
-    fn pc(&self) -> Option<u64> {
-        Some(self.session.registers(&self.view()?)?.pc)
-    }
-
-    fn nothing(&self) -> Stop {
-        Stop {
-            icount: self.session.timeline().position(),
-            reasons: Vec::new(),
-            edge: None,
-            is_interrupted: false,
-        }
-    }
-
-    fn stopped(&self) -> Stop {
-        Stop {
-            reasons: vec![StopReason::Step],
-            ..self.nothing()
-        }
-    }
-
-    /// Runs to the first of some instructions in a frame of the thread, or to what the caller's stops ask for.
-    fn run(
-        &mut self,
-        direction: RunDirection,
-        wanted: &[Wanted],
-        frame_address: Option<u64>,
-        tp: Option<u64>,
-        control: Control<'_>,
-    ) -> Result<Stop, TimelineError> {
-        let mut stops = self.stops.clone();
-        let process = self.objects.task.as_ref().map(|task| task.tgid);
-        let scope = process.map_or(Scope::Machine, Scope::Process);
-        stops
-            .breakpoints
-            .extend(wanted.iter().map(|wanted| Breakpoint {
-                scope,
-                address: GuestVirtAddr(wanted.address),
-                conditions: condition(wanted, frame_address, tp).into_iter().collect(),
-            }));
-        stops.exit = true;
-        stops.signals = Choice::all();
-        for _ in 0..RUNS_MAX {
-            let mut stop = self.session.run(direction, &stops, control)?;
-            let is_own = self
-                .session
-                .current()
-                .is_some_and(|task| task.tid == self.tid);
-            let asked = |reason: &StopReason| match reason {
-                StopReason::Exit(_) => is_own || self.stops.exit,
-                StopReason::Signal(number) => {
-                    is_own || self.stops.signals.contains(u64::from(*number))
-                }
-                _ => true,
-            };
-            stop.reasons.retain(asked);
-            let is_at_end = stop.edge.is_some() || stop.is_interrupted;
-            if stop.reasons.is_empty() && !is_at_end {
-                continue;
-            }
-            if is_own {
-                let users = |address: &GuestVirtAddr| {
-                    self.stops
-                        .breakpoints
-                        .iter()
-                        .any(|point| point.address == *address)
-                };
-                for reason in &mut stop.reasons {
-                    if let StopReason::Breakpoint(address) = reason
-                        && wanted.iter().any(|wanted| wanted.address == address.0)
-                        && !users(address)
-                    {
-                        *reason = StopReason::Step;
-                    }
-                }
-            }
-            return Ok(stop);
-        }
-        Ok(self.nothing())
+    fn pc(&self, session: &DebugSession) -> Option<u64> {
+        Some(session.registers(&self.view(session)?)?.pc)
     }
 }
 
-/// Holds in the frame that is stepped: of the thread by its `tp`, and of the call by its frame's address.
-fn condition(wanted: &Wanted, frame_address: Option<u64>, tp: Option<u64>) -> Option<Condition> {
-    const REGISTER: u8 = 0x26;
-    const NUMBER: u8 = 0x25;
-    const ADD: u8 = 0x02;
-    const NOT: u8 = 0x0e;
-    const AND: u8 = 0x0f;
-    const EQUAL: u8 = 0x13;
-    const LESS_UNSIGNED: u8 = 0x15;
-    const END: u8 = 0x27;
-    let mut code = Vec::new();
-    let register = |code: &mut Vec<u8>, number: u16| {
-        code.push(REGISTER);
-        code.extend(number.to_be_bytes());
-    };
-    let number = |code: &mut Vec<u8>, value: u64| {
-        code.push(NUMBER);
-        code.extend(value.to_be_bytes());
-    };
-    number(&mut code, 1);
-    if let Some(tp) = tp {
-        register(&mut code, TP);
-        number(&mut code, tp);
-        code.extend([EQUAL, AND]);
+/// Into a call that the thread stands at, or on to the next place that is looked for.
+fn forward_from(forward: Box<Forward>, pc: Option<u64>) -> Next {
+    let forwards = RunDirection::Forward;
+    if pc.is_some_and(|pc| forward.calls.contains(&pc)) {
+        let operation = Operation::Instruction(forwards);
+        return Next::Do(operation, Then::Called(forward, pc));
     }
-    match (wanted.frame_rule, frame_address) {
-        (Some((base, offset)), Some(frame)) if base < 32 => {
-            register(&mut code, base);
-            number(&mut code, offset as u64);
-            code.push(ADD);
-            number(&mut code, frame);
-            code.extend([EQUAL, AND]);
-        }
-        (None, Some(frame)) => {
-            register(&mut code, SP);
-            number(&mut code, frame);
-            code.extend([LESS_UNSIGNED, NOT, AND]);
-        }
-        _ => {}
-    }
-    code.push(END);
-    Condition::new(code).ok()
+    let run = forward.start.run(forwards, forward.wanted.clone());
+    Next::Do(run, Then::Reached(forward))
 }
 
-/// Offsets of the instructions that call a function or jump to one whose address is in a register.
-fn call_offsets(code: &[u8]) -> Vec<u64> {
-    let mut found = Vec::new();
-    let mut at = 0;
-    while let Some(half) = code.get(at..).and_then(|rest| rest.first_chunk::<2>()) {
-        let half = u16::from_le_bytes(*half);
-        let is_long = half & 3 == 3;
-        let is_call = if is_long {
-            let word = code[at..]
-                .first_chunk::<4>()
-                .map_or(0, |word| u32::from_le_bytes(*word));
-            let (opcode, target, base) = (word & 0x7f, word >> 7 & 31, word >> 15 & 31);
-            // RISC-V Unprivileged 2.5.1: `jal` and `jalr` that keep a return address, and `jalr` that is no return.
-            let is_jal = opcode == 0x6f && target == 1;
-            let is_jalr = opcode == 0x67 && (target == 1 || base != 1);
-            is_jal || is_jalr
-        } else {
-            // `c.jalr`, and `c.jr` that is no return.
-            let base = half >> 7 & 31;
-            let is_register = half & 0x007f == 2 && base != 0;
-            is_register && (half >> 12 == 9 || (half >> 12 == 8 && base != 1))
-        };
-        if is_call {
-            found.push(at as u64);
+fn back_by_an_instruction(then: Then) -> Next {
+    Next::Do(Operation::Instruction(RunDirection::Backward), then)
+}
+
+/// Back to the call of the function.
+fn back_out(session: &DebugSession, start: &Stepped) -> Next {
+    if start.inner != start.outer {
+        let wanted = start.other_lines(StepUnit::Out);
+        if !wanted.is_empty() {
+            return Next::Do(start.run(RunDirection::Backward, wanted), Then::End);
         }
-        at += if is_long { 4 } else { 2 };
     }
-    found
+    match start.entry() {
+        Some(entry) if start.own != entry => {
+            let run = start.run(RunDirection::Backward, vec![start.here(entry)]);
+            Next::Do(run, Then::Entry)
+        }
+        Some(_) => back_by_an_instruction(Then::End),
+        None => Next::End(nothing(session)),
+    }
+}
+
+/// Back to where the execution of a line began in its frame: behind the last beginning of another line.
+fn back_to_beginning(session: &DebugSession, at: Box<Stepped>) -> Next {
+    let entry = at.entry();
+    if entry == Some(at.own) {
+        return Next::End(stopped(session));
+    }
+    let mut wanted = at.other_lines(StepUnit::Over);
+    wanted.extend(entry.map(|entry| at.here(entry)));
+    let here = session.timeline().position();
+    let run = at.run(RunDirection::Backward, wanted);
+    Next::Do(run, Then::OtherLine(at, here))
+}
+
+/// Where a session stands, for no reason.
+fn nothing(session: &DebugSession) -> Stop {
+    Stop {
+        icount: session.timeline().position(),
+        reasons: Vec::new(),
+        edge: None,
+        is_interrupted: false,
+    }
+}
+
+fn stopped(session: &DebugSession) -> Stop {
+    Stop {
+        reasons: vec![StopReason::Step],
+        ..nothing(session)
+    }
 }
 
 fn is_step(stop: &Stop) -> bool {
     stop.reasons.contains(&StopReason::Step)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn calls_are_told_from_returns() {
-        // c.addi; jal ra; c.jalr a5; ret (c.jr ra); c.jr t1; jalr zero, ra; jalr ra, t1
-        let code = [
-            &0x1141u16.to_le_bytes()[..],
-            &0x0000_00efu32.to_le_bytes(),
-            &0x9782u16.to_le_bytes(),
-            &0x8082u16.to_le_bytes(),
-            &0x8302u16.to_le_bytes(),
-            &0x0000_8067u32.to_le_bytes(),
-            &0x0003_00e7u32.to_le_bytes(),
-        ];
-        assert_eq!(call_offsets(&code.concat()), [2, 6, 10, 16]);
-    }
 }

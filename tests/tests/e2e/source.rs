@@ -4,10 +4,12 @@
 
 use super::time_travel::{Recorded, What};
 use reprise_core::types::GuestVirtAddr;
+use reprise_core::types::Icount;
 use reprise_debugger::session::{DebugSession, ThreadView};
 use reprise_debugger::source::{SourceVariable, StepUnit};
-use reprise_debugger::stops::{Breakpoint, Choice, Scope, StopReason, Stops};
+use reprise_debugger::stops::{Breakpoint, Choice, Scope, Stop, StopReason, Stops};
 use reprise_recorder::timeline::{RunDirection, unhurried};
+use std::ops::ControlFlow;
 
 fn current(session: &DebugSession) -> ThreadView {
     ThreadView::Task(session.current().unwrap())
@@ -191,37 +193,185 @@ fn a_step_by_line_back_undoes_one_forth() {
     let call = line_with(source, "follow_link(&cache, from, to);");
     run_to(&mut session, &format!("uaf.c:{call}"));
     let tid = session.current().unwrap().tid;
-    let mut step = |direction, unit| {
-        let stops = Stops::default();
-        let stop = session
-            .step_line(direction, unit, tid, &stops, &mut unhurried)
-            .unwrap();
+    let mut step_it = |direction, unit| {
+        let (stop, _) = step(&mut session, direction, unit, tid, &Stops::default());
         assert_eq!(stop.reasons, [StopReason::Step], "{direction:?} {unit:?}");
         let view = current(&session);
         let at = calls(&mut session, &view).remove(0);
         (at, session.timeline().position())
     };
     use RunDirection::{Backward, Forward};
-    let ((function, _), begin) = step(Forward, StepUnit::Over);
+    let ((function, _), begin) = step_it(Forward, StepUnit::Over);
     assert_eq!(function, "main");
     // The loop's head and its body, and back.
-    let passed: Vec<_> = (0..4).map(|_| step(Forward, StepUnit::Over)).collect();
+    let passed: Vec<_> = (0..4).map(|_| step_it(Forward, StepUnit::Over)).collect();
     for (at, position) in passed.iter().rev().skip(1) {
-        assert_eq!(step(Backward, StepUnit::Over), (at.clone(), *position));
+        assert_eq!(step_it(Backward, StepUnit::Over), (at.clone(), *position));
     }
-    assert_eq!(step(Backward, StepUnit::Over).1, begin);
+    assert_eq!(step_it(Backward, StepUnit::Over).1, begin);
     // Into the function and out of it, both ways.
-    while step(Forward, StepUnit::Over).0.1 != call {}
-    let inside = step(Forward, StepUnit::Into);
+    while step_it(Forward, StepUnit::Over).0.1 != call {}
+    let inside = step_it(Forward, StepUnit::Into);
     assert_eq!(inside.0.0, "follow_link");
-    let ((function, line), _) = step(Backward, StepUnit::Out);
+    let ((function, line), _) = step_it(Backward, StepUnit::Out);
     assert_eq!((&*function, line), ("main", call));
-    assert_eq!(step(Forward, StepUnit::Into), inside);
-    let ((function, line), _) = step(Forward, StepUnit::Out);
+    assert_eq!(step_it(Forward, StepUnit::Into), inside);
+    let ((function, line), _) = step_it(Forward, StepUnit::Out);
     // Nothing is left to do of that line: what comes next is the loop's head.
     let head = line_with(source, "number < PAGES; number++");
     assert!(
         function == "main" && [call, head].contains(&line),
         "{function} {line}"
     );
+}
+
+/// Steps by line, in one piece and in slices that end at every look. Where that comes to, and in how many slices.
+fn step(
+    session: &mut DebugSession,
+    direction: RunDirection,
+    unit: StepUnit,
+    tid: u32,
+    stops: &Stops,
+) -> (Stop, usize) {
+    let here = session.timeline().position();
+    let slice_end = |_| ControlFlow::Break(());
+    let what = format!("{direction:?} {unit:?} of {tid} at {here:?}");
+    let mut sliced = session
+        .step_line(direction, unit, tid, stops, &mut { slice_end })
+        .unwrap();
+    let mut slices = 1;
+    while sliced.is_interrupted {
+        assert!(slices < SLICES_MAX, "{what}: {sliced:?}");
+        slices += 1;
+        sliced = session
+            .step_line_on(direction, unit, tid, stops, &mut { slice_end })
+            .unwrap();
+    }
+    assert_eq!(session.timeline().position(), sliced.icount, "{what}");
+    session.timeline_mut().seek(here, &mut unhurried).unwrap();
+    let whole = session
+        .step_line(direction, unit, tid, stops, &mut unhurried)
+        .unwrap();
+    assert_eq!(sliced, whole, "{what}, {slices} slices");
+    assert_eq!(session.timeline().position(), whole.icount, "{what}");
+    (whole, slices)
+}
+
+/// Slices of a step after which it does not end.
+const SLICES_MAX: usize = 1 << 14;
+
+const DIRECTIONS: [RunDirection; 2] = [RunDirection::Forward, RunDirection::Backward];
+const UNITS: [StepUnit; 3] = [StepUnit::Into, StepUnit::Over, StepUnit::Out];
+
+/// Takes all steps from a position, each from there. The most slices that one took.
+fn all_steps(session: &mut DebugSession, here: Icount, tid: u32, stops: &Stops) -> usize {
+    let mut most = 0;
+    for (direction, unit) in DIRECTIONS
+        .into_iter()
+        .flat_map(|way| UNITS.map(|unit| (way, unit)))
+    {
+        session.timeline_mut().seek(here, &mut unhurried).unwrap();
+        let (_, slices) = step(session, direction, unit, tid, stops);
+        most = most.max(slices);
+    }
+    most
+}
+
+#[test]
+fn a_step_by_line_in_slices_ends_where_it_does_in_one_piece() {
+    let recorded = Recorded::new(What::Race);
+    let mut session = DebugSession::new(recorded.timeline(256, false));
+    session.go_to_program(&mut unhurried).unwrap();
+    let source = include_str!("../../../guest/demos/race.c");
+    let line = |text| format!("race.c:{}", line_with(source, text));
+    // Before it has lines.
+    let first = session.current().unwrap().tid;
+    let begin = session.timeline().position();
+    all_steps(&mut session, begin, first, &Stops::default());
+    session.timeline_mut().seek(begin, &mut unhurried).unwrap();
+    let mut most = Vec::new();
+    for text in [
+        "pthread_create(&workers[i]",
+        // It waits as long as the workers work, each of whom is judged at the other's lines.
+        "pthread_join(workers[i]",
+        "while (take_tile(&tile))",
+        "uint32_t brightness = render(&tile)",
+        "look_up(tile, number);",
+        "pthread_mutex_unlock(&totals_lock)",
+    ] {
+        run_to(&mut session, &line(text));
+        let tid = session.current().unwrap().tid;
+        let here = session.timeline().position();
+        let mut slices = all_steps(&mut session, here, tid, &Stops::default());
+        // A little further, within the line.
+        session.timeline_mut().seek(here, &mut unhurried).unwrap();
+        for _ in 0..3 {
+            let way = RunDirection::Forward;
+            session
+                .step_thread(way, tid, &Stops::default(), &mut unhurried)
+                .unwrap();
+        }
+        let within = session.timeline().position();
+        slices = slices.max(all_steps(&mut session, within, tid, &Stops::default()));
+        session.timeline_mut().seek(here, &mut unhurried).unwrap();
+        most.push(slices);
+    }
+    println!("{most:?}");
+    assert!(most.iter().any(|slices| *slices > 16), "{most:?}");
+    // What is asked for of others ends it, too.
+    run_to(&mut session, &line("times_rendered[tile.number]++;"));
+    let tid = session.current().unwrap().tid;
+    let stops = Stops {
+        exit: true,
+        ..Stops::default()
+    };
+    let here = session.timeline().position();
+    all_steps(&mut session, here, tid, &stops);
+}
+
+#[test]
+fn a_step_by_line_that_was_interrupted_is_not_gone_on_with_elsewhere() {
+    let recorded = Recorded::new(What::Race);
+    let mut session = DebugSession::new(recorded.timeline(256, false));
+    session.go_to_program(&mut unhurried).unwrap();
+    let source = include_str!("../../../guest/demos/race.c");
+    let join = line_with(source, "pthread_join(workers[i]");
+    run_to(&mut session, &format!("race.c:{join}"));
+    let tid = session.current().unwrap().tid;
+    let here = session.timeline().position();
+    let stops = Stops::default();
+    let (way, unit) = (RunDirection::Forward, StepUnit::Over);
+    let (whole, slices) = step(&mut session, way, unit, tid, &stops);
+    assert!(slices > 8, "{slices}");
+    let begin = |session: &mut DebugSession| {
+        session.timeline_mut().seek(here, &mut unhurried).unwrap();
+        let stop = session
+            .step_line(way, unit, tid, &stops, &mut |_| ControlFlow::Break(()))
+            .unwrap();
+        assert!(stop.is_interrupted);
+    };
+    let go_on = |session: &mut DebugSession, unit| {
+        session
+            .step_line_on(way, unit, tid, &Stops::default(), &mut unhurried)
+            .unwrap()
+    };
+    // As it was.
+    begin(&mut session);
+    assert_eq!(go_on(&mut session, unit), whole);
+    // From another position, or another step: that is a step of its own.
+    begin(&mut session);
+    session.timeline_mut().seek(here, &mut unhurried).unwrap();
+    assert_eq!(go_on(&mut session, unit), whole);
+    let out = step(&mut session, way, StepUnit::Out, tid, &stops).0;
+    session
+        .timeline_mut()
+        .seek(whole.icount, &mut unhurried)
+        .unwrap();
+    assert_eq!(go_on(&mut session, StepUnit::Out), out);
+    begin(&mut session);
+    let cut = session.timeline().position();
+    let left = go_on(&mut session, StepUnit::Out);
+    session.timeline_mut().seek(cut, &mut unhurried).unwrap();
+    let (out, _) = step(&mut session, way, StepUnit::Out, tid, &stops);
+    assert_eq!(left, out);
 }
