@@ -6,7 +6,10 @@ mod disk;
 mod gdb;
 
 use super::support::{folder, guest, record, replay};
+use super::time_travel::{Recorded, What};
 use reprise_core::image::ImageHash;
+use reprise_core::types::{GuestTime, NANOSECONDS_PER_TICK};
+use reprise_recorder::timeline::unhurried;
 use reprise_worker::engine::{Engine, Next};
 use reprise_worker::protocol::{
     Boot, Command, Direction, IndexPart, Input, InputKind, Look, Message, Position, Printed,
@@ -550,6 +553,88 @@ fn a_trace_is_gone_through_and_stops_are_met_both_ways() {
             .iter()
             .any(|thread| thread.is_current && thread.name == "sh")
     );
+}
+
+#[test]
+fn long_steps_by_line_and_seeks_by_time_are_done_in_slices() {
+    let recorded = Recorded::new(What::Race);
+    let mut page = Page::new();
+    page.open(&recorded.path(false));
+    page.order(Command::Seek(Target::Program));
+    let source = include_str!("../../../guest/demos/race.c");
+    let join = (source.lines()).position(|line| line.contains("pthread_join(workers[i]"));
+    let join = format!("race.c:{}", join.unwrap() + 1);
+    let stop = StopPoint {
+        id: 1,
+        process: None,
+        kind: StopKind::Breakpoint(join),
+    };
+    page.order(Command::SetStops(vec![stop]));
+    page.order(Command::Run {
+        direction: Direction::Forward,
+    });
+    let here = page.position();
+    assert_eq!(here.stops, [1]);
+    page.order(Command::SetStops(Vec::new()));
+
+    // The call waits until a worker has done its work.
+    let over = |direction| Command::Step {
+        unit: StepUnit::LineOver,
+        direction,
+        thread: Thread::Task(here.thread.as_ref().unwrap().0),
+    };
+    let is_progress = |message: &Message| matches!(message, Message::Progress { .. });
+    let slices_of = |messages: &[Message]| {
+        messages
+            .iter()
+            .filter(|message| is_progress(message))
+            .count()
+    };
+    let told = page.messages.len();
+    page.order(over(Direction::Forward));
+    let slices = slices_of(&page.messages[told..]);
+    assert!(slices > 4, "{slices}");
+    let behind = page.position();
+    assert!(behind.icount > here.icount + (8 << 20), "{behind:?}");
+
+    // It ends when somebody says so, where it has got to.
+    page.order(Command::Seek(Target::Icount(here.icount)));
+    let told = page.messages.len();
+    let id = page.send(over(Direction::Forward));
+    while slices_of(&page.messages[told..]) < 2 {
+        page.turn();
+    }
+    page.order(Command::Cancel);
+    let is_cancelled = page.last(|message| match message {
+        Message::Failed {
+            id: failed,
+            is_cancelled,
+            ..
+        } if *failed == id => Some(*is_cancelled),
+        _ => None,
+    });
+    assert!(is_cancelled);
+    let cut = page.position().icount;
+    assert!((here.icount + 1..behind.icount).contains(&cut), "{cut}");
+    // A step from there is another one.
+    page.order(Command::Seek(Target::Icount(here.icount)));
+    page.order(over(Direction::Forward));
+    assert_eq!(page.position().icount, behind.icount);
+    let told = page.messages.len();
+    page.order(over(Direction::Backward));
+    assert!(slices_of(&page.messages[told..]) > 1);
+
+    // Guest time is looked for all over the recording.
+    let mut timeline = recorded.timeline(256, false);
+    for time in [0, 1, here.nanoseconds, behind.nanoseconds - 1, u64::MAX] {
+        let told = page.messages.len();
+        page.order(Command::Seek(Target::Time(time)));
+        let slices = slices_of(&page.messages[told..]);
+        assert!(slices > 4, "{time}: {slices}");
+        let time = GuestTime(time / NANOSECONDS_PER_TICK);
+        let status = timeline.seek_time(time, &mut unhurried).unwrap();
+        assert_eq!(page.position().icount, status.icount.0);
+    }
 }
 
 #[test]

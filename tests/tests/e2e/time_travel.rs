@@ -119,7 +119,7 @@ impl Recorded {
         }
     }
 
-    fn path(&self, is_indexed: bool) -> PathBuf {
+    pub(super) fn path(&self, is_indexed: bool) -> PathBuf {
         let name = if is_indexed {
             "indexed.rpt"
         } else {

@@ -7,9 +7,6 @@ use reprise_core::riscv::disasm::disassemble;
 use reprise_core::types::GuestVirtAddr;
 use reprise_debugger::session::{DebugSession, ThreadView};
 use reprise_debugger::source::{self, SourceVariable};
-use reprise_debugger::stops::{Stop, Stops};
-use reprise_recorder::timeline::RunDirection;
-use std::ops::ControlFlow;
 
 /// Instructions that are shown at once at the most.
 const INSTRUCTIONS_MAX: u32 = 4096;
@@ -186,20 +183,11 @@ pub(crate) fn source(
     Ok(session.read_source(&view, path))
 }
 
-/// To another source line.
-pub(crate) fn step_line(
-    session: &mut DebugSession,
-    direction: RunDirection,
-    unit: StepUnit,
-    tid: u32,
-    stops: &Stops,
-) -> Result<Stop, Refusal> {
-    let unit = match unit {
+/// How far a step by line goes.
+pub(crate) fn line_unit(unit: StepUnit) -> source::StepUnit {
+    match unit {
         StepUnit::LineInto => source::StepUnit::Into,
         StepUnit::LineOver => source::StepUnit::Over,
         _ => source::StepUnit::Out,
-    };
-    Ok(session.step_line(direction, unit, tid, stops, &mut |_| {
-        ControlFlow::Continue(())
-    })?)
+    }
 }

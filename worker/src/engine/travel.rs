@@ -1,5 +1,6 @@
 //! Going somewhere: seeks, steps and runs, a slice at a time.
 
+use super::code::line_unit;
 use super::stops::{Understood, met, stops_of};
 use super::{Engine, Progress, Refusal, because, session_of, words};
 use crate::protocol::{Direction, Message, RequestId, StepUnit, StopPoint, Target, Thread};
@@ -8,16 +9,22 @@ use reprise_core::machine::Machine;
 use reprise_core::types::{CpuId, GuestTime, Icount, NANOSECONDS_PER_TICK};
 use reprise_debugger::session::DebugSession;
 use reprise_debugger::stops::{Choice, Scope, Stop, Stops, SystemCallStop};
-use reprise_recorder::timeline::RunDirection;
+use reprise_recorder::timeline::{RunDirection, StopStatus, TimeSearch};
 use std::ops::{ControlFlow, RangeInclusive};
 
 /// Hits of one search that are kept.
 const HITS_MAX: usize = 10_000;
 
+/// Looks of the timeline at its control in a slice of a step: some of them milliseconds apart, some microseconds.
+const SLICE_LOOKS_MAX: u32 = 64;
+/// Steps of the machine in a slice of a step, after which the next look ends it.
+const SLICE_STEPS_MAX: u64 = 1 << 20;
+
 /// Going somewhere.
 #[derive(Clone)]
 pub(crate) enum Travel {
     Seek(Target),
+    SeekTime(TimeSearch),
     Program {
         has_begun: bool,
     },
@@ -142,12 +149,31 @@ impl Engine {
         let session = session_of(&mut self.subject)?;
         let begin = session.timeline().position();
         let stop = match travel {
-            Travel::Seek(Target::Program) => {
-                session.timeline_mut().seek(Icount(0), &mut go_on)?;
-                *travel = Travel::Program { has_begun: false };
-                return Ok(Progress::More);
+            Travel::Seek(target) => {
+                let timeline = session.timeline_mut();
+                stop_from_status(match *target {
+                    Target::Program => {
+                        timeline.seek(Icount(0), &mut go_on)?;
+                        *travel = Travel::Program { has_begun: false };
+                        return Ok(Progress::More);
+                    }
+                    Target::Time(nanoseconds) => {
+                        let time = GuestTime(nanoseconds / NANOSECONDS_PER_TICK);
+                        *travel = Travel::SeekTime(timeline.search_time(time));
+                        return Ok(Progress::More);
+                    }
+                    Target::Start => timeline.seek(Icount(0), &mut slice_end)?,
+                    Target::End => timeline.seek(timeline.end(), &mut slice_end)?,
+                    Target::Icount(icount) => timeline.seek(Icount(icount), &mut slice_end)?,
+                    Target::Event(number) => {
+                        timeline.seek_event(number as usize, &mut slice_end)?
+                    }
+                })
             }
-            Travel::Seek(target) => seek(session, *target)?,
+            Travel::SeekTime(search) => {
+                let timeline = session.timeline_mut();
+                stop_from_status(timeline.seek_time_on(search, &mut slice_end)?)
+            }
             Travel::Program { has_begun } => {
                 let stops = Stops {
                     exec: Choice::all(),
@@ -180,19 +206,13 @@ impl Engine {
             } => switch_slice(session, *direction, *own, has_begun)?,
             Travel::Step {
                 direction,
-                unit: StepUnit::Instruction,
-                tid: Some(tid),
+                unit,
+                tid,
                 has_begun,
             } => {
                 let stops = stops_of(&self.stops);
-                step_slice(session, *direction, *tid, &stops, has_begun)?
+                step_slice(session, *direction, *unit, *tid, &stops, has_begun)?
             }
-            Travel::Step {
-                direction,
-                unit,
-                tid,
-                ..
-            } => step(session, *direction, *unit, *tid, &stops_of(&self.stops))?,
         };
         if stop.is_interrupted {
             let total = session.timeline().end().0;
@@ -325,23 +345,21 @@ fn slice_end(_: Icount) -> ControlFlow<()> {
     ControlFlow::Break(())
 }
 
-fn seek(session: &mut DebugSession, target: Target) -> Result<Stop, Refusal> {
-    let timeline = session.timeline_mut();
-    let status = match target {
-        Target::Start | Target::Program => timeline.seek(Icount(0), &mut slice_end)?,
-        Target::End => timeline.seek(timeline.end(), &mut slice_end)?,
-        Target::Icount(icount) => timeline.seek(Icount(icount), &mut slice_end)?,
-        Target::Event(number) => timeline.seek_event(number as usize, &mut slice_end)?,
-        Target::Time(nanoseconds) => {
-            timeline.seek_time(GuestTime(nanoseconds / NANOSECONDS_PER_TICK), &mut go_on)?
+/// Ends a slice of a step. One by line runs to breakpoints that count in one frame alone: where a recursion meets them
+/// without end, a slice for each of them would cost far more than passing them.
+fn step_slice_end(here: Icount) -> impl FnMut(Icount) -> ControlFlow<()> {
+    let (mut looks, mut steps, mut last) = (0, 0, here.0);
+    move |here| {
+        looks += 1;
+        // A jump back, to search what lies before, is no work.
+        steps += here.0.saturating_sub(last);
+        last = here.0;
+        if looks >= SLICE_LOOKS_MAX || steps >= SLICE_STEPS_MAX {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
         }
-    };
-    Ok(Stop {
-        icount: status.icount,
-        reasons: Vec::new(),
-        edge: status.edge,
-        is_interrupted: status.is_interrupted,
-    })
+    }
 }
 
 /// Runs for a slice.
@@ -386,46 +404,47 @@ fn switch_slice(
     } else {
         timeline.run(direction, &plan, &mut judge, &mut slice_end)?
     };
-    Ok(Stop {
-        icount: status.icount,
-        reasons: Vec::new(),
-        edge: status.edge,
-        is_interrupted: status.is_interrupted,
-    })
+    Ok(stop_from_status(status))
 }
 
-/// Executes an instruction of a thread, which may be a system call that waits for long, for a slice.
+/// Steps for a slice: even one instruction may be a system call that waits for long.
 fn step_slice(
-    session: &mut DebugSession,
-    direction: RunDirection,
-    tid: u32,
-    stops: &Stops,
-    has_begun: &mut bool,
-) -> Result<Stop, Refusal> {
-    Ok(if std::mem::replace(has_begun, true) {
-        session.step_thread_on(direction, tid, stops, &mut slice_end)?
-    } else {
-        session.step_thread(direction, tid, stops, &mut slice_end)?
-    })
-}
-
-/// A step of another kind, in one piece.
-fn step(
     session: &mut DebugSession,
     direction: RunDirection,
     unit: StepUnit,
     tid: Option<u32>,
     stops: &Stops,
+    has_begun: &mut bool,
 ) -> Result<Stop, Refusal> {
-    let mut stop = match (unit, tid) {
+    let is_going_on = std::mem::replace(has_begun, true);
+    let mut slice_end = step_slice_end(session.timeline().position());
+    Ok(match (unit, tid) {
         (StepUnit::Cpu, _) | (StepUnit::Instruction, None) => session.step_cpu(direction, stops)?,
         (_, None) => {
             return Err(because(
                 "there is no program here whose lines could be stepped through: choose a thread",
             ));
         }
-        (unit, Some(tid)) => super::code::step_line(session, direction, unit, tid, stops)?,
-    };
-    stop.is_interrupted = false;
-    Ok(stop)
+        (StepUnit::Instruction, Some(tid)) if is_going_on => {
+            session.step_thread_on(direction, tid, stops, &mut slice_end)?
+        }
+        (StepUnit::Instruction, Some(tid)) => {
+            session.step_thread(direction, tid, stops, &mut slice_end)?
+        }
+        (unit, Some(tid)) if is_going_on => {
+            session.step_line_on(direction, line_unit(unit), tid, stops, &mut slice_end)?
+        }
+        (unit, Some(tid)) => {
+            session.step_line(direction, line_unit(unit), tid, stops, &mut slice_end)?
+        }
+    })
+}
+
+fn stop_from_status(status: StopStatus) -> Stop {
+    Stop {
+        icount: status.icount,
+        reasons: Vec::new(),
+        edge: status.edge,
+        is_interrupted: status.is_interrupted,
+    }
 }

@@ -222,6 +222,11 @@ fn each_way_to_go_comes_to_the_same_as_with_the_whole_disk() {
         kind: StopKind::Exec,
         process: None,
     };
+    let wait = StopPoint {
+        id: 3,
+        kind: StopKind::SystemCall(Some("wait4".to_owned())),
+        process: None,
+    };
     let ways: Vec<Vec<Command>> = vec![
         vec![Command::Seek(Target::End), Command::Look(Look::Hash)],
         vec![
@@ -260,6 +265,19 @@ fn each_way_to_go_comes_to_the_same_as_with_the_whole_disk() {
             step(StepUnit::ContextSwitch, Direction::Forward),
             step(StepUnit::ContextSwitch, Direction::Backward),
             step(StepUnit::Instruction, Direction::Forward),
+            Command::Look(Look::Hash),
+        ],
+        // The shell waits for whoever reads, in code without lines.
+        vec![
+            Command::Seek(Target::Program),
+            Command::SetStops(vec![wait]),
+            Command::Run {
+                direction: Direction::Forward,
+            },
+            Command::SetStops(Vec::new()),
+            step(StepUnit::LineOver, Direction::Forward),
+            step(StepUnit::Out, Direction::Forward),
+            step(StepUnit::LineInto, Direction::Backward),
             Command::Look(Look::Hash),
         ],
     ];
