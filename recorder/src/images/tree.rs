@@ -51,7 +51,8 @@ impl ImageTree {
         Ok((blocks.len() > 1).then_some(Self { byte_len, blocks }))
     }
 
-    /// A tree from its file; `None` unless it is the one of the image with this hash and length.
+    /// A tree from its file; `None` unless it is the one of the image with this hash. A length that is wrong, but needs as
+    /// many blocks, is found out by [`ImageTree::admits`] at the last of them.
     #[must_use]
     pub fn from_bytes(bytes: &[u8], image: &ImageHash, byte_len: u64) -> Option<Self> {
         if tree_byte_len(byte_len) != Some(bytes.len() as u64) {
@@ -191,8 +192,14 @@ mod tests {
             assert_eq!(ImageTree::from_bytes(&bad, &hash, byte_len), None);
         }
         assert_eq!(ImageTree::from_bytes(&good[1..], &hash, byte_len), None);
-        assert_eq!(ImageTree::from_bytes(&good, &hash, byte_len + 1), None);
-        assert_eq!(ImageTree::from_bytes(&good, &hash, u64::MAX), None);
+        for other in [byte_len - BLOCK_BYTES, byte_len + BLOCK_BYTES, u64::MAX] {
+            assert_eq!(ImageTree::from_bytes(&good, &hash, other), None);
+        }
+        // A length that needs as many blocks is found out where the last one is read.
+        let tree = ImageTree::from_bytes(&good, &hash, byte_len + 1).expect("as many blocks");
+        let last = &image[3 * BLOCK..];
+        assert!(!tree.admits(3 * BLOCK_BYTES, last));
+        assert!(!tree.admits(3 * BLOCK_BYTES, &[last, &[0]].concat()));
     }
 
     #[test]
