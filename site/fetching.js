@@ -105,11 +105,23 @@ function partKey(want, siteUrl) {
 async function downloadPart(want, siteUrl, cache, key, progress, mode) {
   const url = rawUrl(want, siteUrl);
   const last = want.offset + want.length - 1;
-  const range = {
-    headers: { Range: `bytes=${want.offset}-${last}` },
-    signal: AbortSignal.timeout(PART_PATIENCE_MS),
-  };
-  const response = await respond(url, 'it', { mode, range });
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), PART_PATIENCE_MS);
+  try {
+    const range = { headers: { Range: `bytes=${want.offset}-${last}` }, signal: late.signal };
+    const response = await respond(url, 'it', { mode, range });
+    if (response.status !== 206) {
+      // All of it takes as long as it takes.
+      clearTimeout(timer);
+    }
+    return await readPart(response, url, want, cache, key, progress);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/// What an answer to a request for a part holds: that, or the whole image.
+async function readPart(response, url, want, cache, key, progress) {
   const isPart = response.status === 206;
   if (!isPart && want.byte_len > WHOLE_BYTES_MAX) {
     await response.body.cancel();
