@@ -251,6 +251,11 @@ impl<R: Read + Seek + Send> KeyframeSource for TraceKeyframes<R> {
     fn load(&mut self, index: usize) -> Option<StoredSnapshot> {
         self.read(index).ok().flatten()
     }
+
+    fn hash(&mut self, index: usize) -> Option<StateHash> {
+        let keyframe = self.reader.keyframe(*self.entries.get(index)?).ok()?;
+        open_state(&keyframe.state).map(|(hash, _)| hash)
+    }
 }
 
 /// The hash that a keyframe claims to have, and the machine's encoding; `None` for those of another version.

@@ -20,7 +20,7 @@ use course::{Advance, Course};
 use reprise_core::machine::{Machine, MachineError, Snapshot, StateHash};
 use reprise_core::types::{GuestTime, Icount};
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, RangeInclusive};
 use std::sync::Arc;
 use thiserror::Error;
 
@@ -63,6 +63,11 @@ pub trait KeyframeSource: Send {
 
     /// The snapshot at one of the positions, by its index; `None` when it cannot be used, which costs only time.
     fn load(&mut self, index: usize) -> Option<StoredSnapshot>;
+
+    /// The hash that it claims to have.
+    fn hash(&mut self, index: usize) -> Option<StateHash> {
+        self.load(index).map(|stored| stored.hash)
+    }
 }
 
 /// A snapshot that was stored with a recording, as it says of itself.
@@ -169,6 +174,8 @@ pub struct ReplayTimeline {
     /// Keyframes that were used and that no execution from before them has confirmed yet.
     claims: BTreeMap<Icount, StateHash>,
     marks: BTreeMap<String, Icount>,
+    /// Where a run forward has passed what is reported there, and was interrupted before it made a step.
+    passed: Option<Icount>,
 }
 
 impl ReplayTimeline {
@@ -198,6 +205,7 @@ impl ReplayTimeline {
             keyframes,
             claims: BTreeMap::new(),
             marks: BTreeMap::new(),
+            passed: None,
         })
     }
 
@@ -256,6 +264,20 @@ impl ReplayTimeline {
     #[must_use]
     pub fn keyframes(&self) -> &[Icount] {
         self.keyframes.positions()
+    }
+
+    /// Lets each keyframe after `range.start()` and up to `range.end()` be compared with the execution when that comes past
+    /// it, as if it had been used: somebody else may use it.
+    pub fn claim_keyframes(&mut self, range: RangeInclusive<Icount>) {
+        let positions = self.keyframes.positions().to_vec();
+        for (number, at) in positions.into_iter().enumerate() {
+            if at > *range.start()
+                && at <= *range.end()
+                && let Some(hash) = self.keyframes.hash(number)
+            {
+                self.claims.insert(at, hash);
+            }
+        }
     }
 
     /// Host memory that the checkpoints take up, in bytes, and how many there are.

@@ -36,9 +36,6 @@ use travel::Travel;
 /// How long a turn works before it looks whether there is something else to do.
 const TURN: Duration = Duration::from_millis(12);
 
-/// How long a live machine waits before it tries again to read what could not be had.
-const RETRY: Duration = Duration::from_secs(3);
-
 /// Why a request could not be carried out.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Refusal {
@@ -118,8 +115,8 @@ pub struct Engine {
     stops: Vec<Understood>,
     is_cancelled: bool,
     gdb: Option<Gdb>,
-    /// A request to be carried out again, and from where, when what it lacked has been fetched.
-    again: Option<(Request, Option<Icount>)>,
+    /// Where the session has to stand before the work goes on: a slice of it is done again.
+    return_to: Option<Icount>,
 }
 
 impl Default for Engine {
@@ -141,7 +138,7 @@ impl Engine {
             stops: Vec::new(),
             is_cancelled: false,
             gdb: None,
-            again: None,
+            return_to: None,
         }
     }
 
@@ -175,9 +172,6 @@ impl Engine {
                 if leaves(&command) {
                     // What it leaves need not wait for what it lacks.
                     self.library.stop_awaiting();
-                    if let Some((waiting, _)) = self.again.take() {
-                        self.refuse(waiting.id, Refusal::Cancelled);
-                    }
                 }
                 self.requests.push_back(Request { command, ..request });
             }
@@ -244,12 +238,9 @@ impl Engine {
             Ok(true) if self.is_cancelled => self.library.stop_awaiting(),
             Ok(true) => return Next::Later,
             Ok(false) => {}
-            Err(refusal) => return self.give_up(refusal, wall),
-        }
-        if let Some((request, from)) = self.again.take() {
-            match self.go_back(from) {
-                Ok(()) => self.requests.push_front(request),
-                Err(refusal) => self.refuse(request.id, refusal),
+            Err(refusal) => {
+                self.give_up(refusal);
+                return Next::Now;
             }
         }
         if self.work.is_some() {
@@ -261,15 +252,10 @@ impl Engine {
             return Next::Now;
         }
         if let Some(Request { id, command }) = self.requests.pop_front() {
-            let again = self.library.is_lazy().then(|| command.clone());
-            let from = self.place();
-            match (self.carry_out(id, command, wall), again) {
-                (Err(_), Some(command)) if self.library.has_missed() => {
-                    self.again = Some((Request { id, command }, from));
-                }
-                (Ok(Some(work)), _) => self.work = Some((id, work)),
-                (Ok(None), _) => self.done(id),
-                (Err(refusal), _) => self.refuse(id, refusal),
+            match self.carry_out(id, command, wall) {
+                Ok(Some(work)) => self.work = Some((id, work)),
+                Ok(None) => self.done(id),
+                Err(refusal) => self.refuse(id, refusal),
             }
             return Next::Now;
         }
@@ -286,33 +272,33 @@ impl Engine {
         Some(session.timeline().position())
     }
 
-    /// Brings the session back to where something began that could not be done.
-    fn go_back(&mut self, to: Option<Icount>) -> Result<(), Refusal> {
-        if let (Some(to), Ok(session)) = (to, session_of(&mut self.subject)) {
-            session
-                .timeline_mut()
-                .seek(to, &mut |_| ControlFlow::Continue(()))?;
+    /// Brings the session back to where a slice began that is done again. Whether it is there: it may have to wait for a
+    /// part of a disk that has been forgotten meanwhile.
+    fn has_returned(&mut self) -> Result<bool, Refusal> {
+        let (Some(to), Ok(session)) = (self.return_to, session_of(&mut self.subject)) else {
+            return Ok(true);
+        };
+        let sought = session
+            .timeline_mut()
+            .seek(to, &mut |_| ControlFlow::Continue(()));
+        if sought.is_err() && self.library.has_missed() {
+            return Ok(false);
         }
-        Ok(())
+        self.return_to = None;
+        sought.map(|_| true).map_err(Refusal::from)
     }
 
     /// What is awaited cannot be had: whoever waits for it is told.
-    fn give_up(&mut self, refusal: Refusal, wall: Duration) -> Next {
-        if let Some((request, from)) = self.again.take() {
-            // Where it began needs nothing that has not been there.
-            drop(self.go_back(from));
-            self.refuse(request.id, refusal);
-        } else if let Some((id, _)) = self.work.take() {
+    fn give_up(&mut self, refusal: Refusal) {
+        self.return_to = None;
+        // Whoever has asked for the end of what waits has it.
+        self.is_cancelled = false;
+        if let Some((id, _)) = self.work.take() {
             self.tell_position(id, Vec::new(), Vec::new(), false);
             self.refuse(id, refusal);
-        } else if self.gdb.is_some() {
-            self.end_gdb(Some(&refusal.sentence()));
         } else {
-            self.refuse(0, refusal);
-            // A machine that is live tries again.
-            return Next::At(wall + RETRY);
+            self.end_gdb(Some(&refusal.sentence()));
         }
-        Next::Now
     }
 
     fn done(&mut self, id: RequestId) {
@@ -333,12 +319,7 @@ impl Engine {
         let Subject::Live(live) = &mut self.subject else {
             return Next::Later;
         };
-        let next = live.record_on(wall, &mut self.messages);
-        if self.library.has_missed() {
-            Next::Now
-        } else {
-            next
-        }
+        live.record_on(wall, &mut self.messages)
     }
 
     fn work_on(&mut self, wall: Duration) -> Next {
@@ -346,9 +327,22 @@ impl Engine {
             return Next::Now;
         };
         if std::mem::take(&mut self.is_cancelled) {
+            self.return_to = None;
             self.tell_position(id, Vec::new(), Vec::new(), false);
             self.refuse(id, Refusal::Cancelled);
             return Next::Now;
+        }
+        match self.has_returned() {
+            Ok(true) => {}
+            Ok(false) => {
+                self.work = Some((id, work));
+                return Next::Now;
+            }
+            Err(refusal) => {
+                self.tell_position(id, Vec::new(), Vec::new(), false);
+                self.refuse(id, refusal);
+                return Next::Now;
+            }
         }
         let before = if self.library.is_lazy() {
             work.repeatable().map(|work| (work, self.place()))
@@ -360,11 +354,8 @@ impl Engine {
         match progress {
             Err(_) if has_missed => {
                 let (work, from) = before.unwrap_or((work, None));
-                if let Err(refusal) = self.go_back(from) {
-                    self.refuse(id, refusal);
-                } else {
-                    self.work = Some((id, work));
-                }
+                self.return_to = from;
+                self.work = Some((id, work));
             }
             Ok(Progress::Done) => self.done(id),
             Ok(Progress::More) => {
@@ -501,7 +492,7 @@ impl Engine {
         self.end_gdb(Some("the page has left the recording"));
         self.subject = Subject::Nothing;
         self.stops.clear();
-        self.again = None;
+        self.return_to = None;
         self.library.forget_supplies();
     }
 

@@ -118,7 +118,7 @@ pub enum Command {
     FindHitsIn {
         /// What is looked for.
         stop: StopPoint,
-        /// Position at which the person has set it: a function's name is understood there.
+        /// Position at which it is understood: a function's name is one of the process that is executed there.
         at: u64,
         /// First position of the part.
         from: u64,

@@ -9,7 +9,6 @@ use blake3::hazmat::{
 };
 use reprise_core::image::ImageHash;
 use std::io::{self, Read};
-use std::ops::Range;
 
 /// Length of a block in bytes; the last one of an image may be shorter.
 pub const BLOCK_BYTES: u64 = 256 << 10;
@@ -77,13 +76,6 @@ impl ImageTree {
     pub fn image_hash(&self) -> ImageHash {
         let (left, right) = self.halves(&self.blocks, self.byte_len);
         ImageHash(*merge_subtrees_root(&left, &right, Mode::Hash).as_bytes())
-    }
-
-    /// Where a range begins and ends if it is widened to whole blocks of the image.
-    #[must_use]
-    pub fn widened(&self, range: Range<u64>) -> Range<u64> {
-        let end = range.end.div_ceil(BLOCK_BYTES).saturating_mul(BLOCK_BYTES);
-        range.start / BLOCK_BYTES * BLOCK_BYTES..end.min(self.byte_len)
     }
 
     /// Whether these are the image's bytes at an offset: whole blocks of it.
@@ -207,8 +199,12 @@ mod tests {
         let image = image(5 * BLOCK + 123);
         let tree = tree(&image);
         let end = image.len() as u64;
-        for range in [0..1, 10..end, end - 1..end, BLOCK_BYTES..3 * BLOCK_BYTES] {
-            let range = tree.widened(range);
+        for range in [
+            0..BLOCK_BYTES,
+            0..end,
+            5 * BLOCK_BYTES..end,
+            BLOCK_BYTES..3 * BLOCK_BYTES,
+        ] {
             let bytes = &image[range.start as usize..range.end as usize];
             assert!(tree.admits(range.start, bytes), "{range:?}");
             let mut bad = bytes.to_vec();

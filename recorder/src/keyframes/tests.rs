@@ -187,6 +187,45 @@ fn a_keyframe_that_lies_is_found_out_when_the_execution_passes_it() {
 }
 
 #[test]
+fn a_keyframe_that_somebody_else_may_use_is_compared_when_it_is_passed() {
+    let bytes = trace(Some(STEPS), u64::MAX);
+    let never = reprise_core::debug::DebugPlan {
+        breakpoints: [reprise_core::types::GuestVirtAddr(2)].into(),
+        ..Default::default()
+    };
+    let lie = |stored: &mut StoredSnapshot| {
+        let mut machine = echo_machine(SEED);
+        machine.restore(&stored.snapshot).expect("fits");
+        if machine.icount() == Icount(2 * STEPS) {
+            with_other_memory(stored);
+            machine.restore(&stored.snapshot).expect("fits");
+            stored.hash = machine.state_hash();
+        }
+    };
+    let passing = |range| {
+        let inner = TraceKeyframes::new(open(&bytes));
+        let mut timeline = timeline(&bytes, Changed { inner, change: lie });
+        timeline.claim_keyframes(range);
+        timeline.run(
+            RunDirection::Forward,
+            &never,
+            &mut |_, _| true,
+            &mut unhurried,
+        )
+    };
+    let found_out = Err(TimelineError::BadKeyframe(Icount(2 * STEPS)));
+    assert_eq!(passing(Icount(0)..=Icount(2 * STEPS)), found_out);
+    assert_eq!(passing(Icount(STEPS)..=Icount(u64::MAX)), found_out);
+    // Those are of other parts.
+    passing(Icount(0)..=Icount(2 * STEPS - 1)).expect("passes it");
+    passing(Icount(2 * STEPS)..=Icount(u64::MAX)).expect("passes it");
+    // What a trace's keyframes say of themselves is had without their pages.
+    let mut keyframes = TraceKeyframes::new(open(&bytes));
+    let said = keyframes.hash(0).expect("it says so");
+    assert_eq!(said, straight(&bytes, Icount(STEPS)).1);
+}
+
+#[test]
 fn a_true_keyframe_after_one_that_lies_ends_the_lie() {
     let bytes = trace(Some(STEPS), u64::MAX);
     let lie = |stored: &mut StoredSnapshot| {

@@ -154,12 +154,17 @@ impl ReplayTimeline {
         judge: JudgeFn<'_>,
         control: Control<'_>,
     ) -> Result<StopStatus, TimelineError> {
+        let here = self.position();
+        let passes_here = passes_here || self.passed.take() == Some(here);
         let result = match direction {
             RunDirection::Forward => self.run_forward(passes_here, plan, judge, control),
             // What is reported at the position's own step lies ahead.
             RunDirection::Backward => self.run_backward(plan, judge, control),
         };
         self.machine.set_debug_plan(None);
+        let is_interrupted = matches!(&result, Ok(status) if status.is_interrupted);
+        let has_stayed = is_interrupted && self.position() == here;
+        self.passed = Some(here).filter(|_| passes_here && has_stayed);
         result
     }
 

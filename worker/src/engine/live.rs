@@ -281,6 +281,16 @@ impl Live {
                 return Next::Later;
             }
         };
+        // A machine that is booted here has no disks.
+        if status.stall.is_some() {
+            self.has_halted = true;
+            out.push_back(Message::Failed {
+                id: 0,
+                message: "the recording has ended: a disk cannot be read".to_owned(),
+                is_cancelled: false,
+            });
+            return Next::Later;
+        }
         let printed = printed(&status.outputs);
         if !printed.is_empty() {
             out.push_back(Message::Console(printed));

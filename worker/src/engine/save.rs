@@ -97,7 +97,13 @@ fn embed(
     for image in images {
         let bytes = library
             .image(&image.hash)
-            .ok_or_else(|| because(format!("the image `{}` is not here", image.name)))?;
+            .ok_or_else(|| {
+                because(format!(
+                    "the disk image `{}` is not here as a whole, only parts of it are: save the file without images, and \
+                     send the disk with it",
+                    image.name
+                ))
+            })?;
         writer.add_blob(&bytes)?;
     }
     Ok(())

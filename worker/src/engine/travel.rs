@@ -9,7 +9,7 @@ use reprise_core::machine::Machine;
 use reprise_core::types::{CpuId, GuestTime, Icount, NANOSECONDS_PER_TICK};
 use reprise_debugger::session::DebugSession;
 use reprise_debugger::stops::{Choice, Scope, Stop, Stops, SystemCallStop};
-use reprise_recorder::timeline::{RunDirection, StopStatus, TimeSearch};
+use reprise_recorder::timeline::{RunDirection, StopStatus, TimeSearch, TraceEdge};
 use std::ops::{ControlFlow, RangeInclusive};
 
 /// Hits of one search that are kept.
@@ -273,6 +273,8 @@ impl Engine {
             SearchPhase::Asking => {
                 if !timeline.seek(search.at, &mut slice_end)?.is_interrupted {
                     let stop = Understood::new(session, search.point.clone())?;
+                    // Another engine may begin at one of these, and has nothing to compare it with.
+                    session.timeline_mut().claim_keyframes(search.part.clone());
                     search.phase = SearchPhase::Going(stop);
                 }
             }
@@ -298,7 +300,7 @@ impl Engine {
                     search.found.push(here.0);
                 }
                 if here >= *search.part.end()
-                    || stop.edge.is_some()
+                    || stop.edge == Some(TraceEdge::End)
                     || search.found.len() >= HITS_MAX
                 {
                     search.phase = SearchPhase::Returning;

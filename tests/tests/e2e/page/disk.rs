@@ -290,6 +290,59 @@ fn each_way_to_go_comes_to_the_same_as_with_the_whole_disk() {
     }
 }
 
+fn pc_of(page: &mut Page) -> u64 {
+    let View::Registers(registers) = page.look(Look::Registers(Thread::Cpu)) else {
+        panic!("no registers");
+    };
+    let pc = registers.iter().find(|register| register.name == "pc");
+    pc.expect("a program counter").value
+}
+
+#[test]
+fn a_run_from_a_breakpoint_at_the_very_access_that_waits_passes_it() {
+    let recorded = Recorded::new();
+    let run = Command::Run {
+        direction: Direction::Forward,
+    };
+    // Every notification of a device begins in this function of Linux's; the store is some steps into it.
+    let stop_at = |place: String| {
+        Command::SetStops(vec![StopPoint {
+            id: 1,
+            kind: StopKind::Breakpoint(place),
+            process: None,
+        }])
+    };
+    let mut page = recorded.page(Kept::InParts);
+    page.order(Command::Seek(Target::Program));
+    page.order(stop_at("vm_notify".to_owned()));
+    let fetched = |page: &Page| page.disk.as_ref().unwrap().fetched.len();
+    let (at, pc) = 'found: loop {
+        page.order(run.clone());
+        assert!(!page.position().is_at_edge, "nothing is read");
+        for _ in 0..64 {
+            let (before, at, pc) = (fetched(&page), page.position().icount, pc_of(&mut page));
+            page.order(Command::Step {
+                unit: StepUnit::Cpu,
+                direction: Direction::Forward,
+                thread: Thread::Cpu,
+            });
+            if fetched(&page) > before {
+                break 'found (at, pc);
+            }
+        }
+    };
+    let met = |kept| {
+        let mut page = recorded.page(kept);
+        page.order(Command::Seek(Target::Icount(at)));
+        page.order(stop_at(format!("{pc:#x}")));
+        page.order(run.clone());
+        page.position().icount
+    };
+    let expected = met(Kept::Whole);
+    assert!(expected > at);
+    assert_eq!(met(Kept::InParts), expected);
+}
+
 #[test]
 fn a_part_that_cannot_be_had_ends_what_needs_it_and_nothing_else() {
     let recorded = Recorded::new();
@@ -306,6 +359,38 @@ fn a_part_that_cannot_be_had_ends_what_needs_it_and_nothing_else() {
         page.order(Command::Index);
         assert_eq!(page.verified(), recorded.finished.end());
     }
+}
+
+#[test]
+fn a_disk_in_parts_is_not_put_into_a_file_and_that_is_told() {
+    let recorded = Recorded::new();
+    let save = Command::Save {
+        embeds_images: true,
+    };
+    let error = recorded.page(Kept::InParts).ask(save.clone()).unwrap_err();
+    assert!(
+        error.contains("`disk.img` is not here as a whole"),
+        "{error}"
+    );
+    recorded.page(Kept::Whole).order(save);
+}
+
+#[test]
+fn a_failure_and_a_cancellation_at_once_leave_nothing_behind() {
+    let recorded = Recorded::new();
+    let mut page = recorded.page(Kept::InParts);
+    page.send(Command::Seek(Target::End));
+    let began = page.began;
+    let want = loop {
+        page.engine.turn(&mut || began.elapsed());
+        if let Some(want) = page.engine.take_want() {
+            break want;
+        }
+    };
+    page.engine.supply(&want, Err("gone".to_owned()));
+    page.order(Command::Cancel);
+    page.order(Command::Seek(Target::End));
+    assert_eq!(page.position().icount, page.recording().end);
 }
 
 #[test]
