@@ -117,16 +117,16 @@ class Engines {
     let worker = this.#workers.get(which);
     if (worker === undefined) {
       worker = new Worker(new URL('worker.js', import.meta.url), { type: 'module' });
-      worker.onmessage = ({ data }) => {
-        if (this.#workers.get(which) !== worker) {
-          // It was stopped, and this was on its way.
-        } else if (data.failure === undefined) {
+      // What one that was stopped has said before is about nothing any more.
+      const ifThere = (action) => (event) => this.#workers.get(which) === worker && action(event);
+      worker.onmessage = ifThere(({ data }) => {
+        if (data.failure === undefined) {
           app.deliver(which, data.bytes);
         } else {
-          this.#failed(data.failure);
+          this.#failed(which, data.failure);
         }
-      };
-      worker.onerror = (event) => this.#failed(event.message ?? 'its program could not be loaded');
+      });
+      worker.onerror = ifThere((event) => this.#failed(which, event.message ?? 'its program could not be loaded'));
       worker.postMessage({ siteUrl: this.#page.siteUrl });
       this.#workers.set(which, worker);
     }
@@ -148,7 +148,12 @@ class Engines {
     this.#workers.delete(which);
   }
 
-  #failed(reason) {
+  #failed(which, reason) {
+    // The first two are what the app works with; others only make searches quicker.
+    if (which > 1) {
+      app.engine_ended(which, `an engine has stopped: ${reason}`);
+      return;
+    }
     this.#page.fail(
       `The engine has stopped: ${reason}`,
       'Load the page again. A recording that was not saved is lost; one that came from a file or link is not.',

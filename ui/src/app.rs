@@ -264,7 +264,7 @@ impl App {
             || self.bridge.runs_at.is_some();
         let bridge = &self.bridge;
         let progress = (self.main.progress().cloned())
-            .or_else(|| self.searchers.progress(&self.reader))
+            .or_else(|| self.searchers.progress())
             .or_else(|| self.reader.progress().cloned())
             .map(|progress| (progress.words(), progress.share()));
         let mut asked = Panel::top("controls")

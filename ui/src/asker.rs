@@ -176,6 +176,11 @@ impl Asker {
         self.waiting.values().any(|other| *other == purpose)
     }
 
+    /// Why the engine has ended by itself, if it has.
+    pub(crate) fn end(&mut self) -> Option<String> {
+        self.link.end()
+    }
+
     /// Ends what is under way.
     pub(crate) fn cancel(&mut self) {
         if self.is_busy() {

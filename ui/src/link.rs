@@ -12,6 +12,11 @@ pub trait Link {
 
     /// What the engine has said since the last time.
     fn poll(&mut self) -> Vec<Message>;
+
+    /// Why the engine has ended by itself, if it has; for one without which the app goes on.
+    fn end(&mut self) -> Option<String> {
+        None
+    }
 }
 
 /// A link to nobody, which keeps what is sent and says what it is told to: for tests.
@@ -21,6 +26,8 @@ pub struct Scripted {
     pub sent: Rc<RefCell<VecDeque<Request>>>,
     /// What the page will hear.
     pub to_say: Rc<RefCell<Vec<Message>>>,
+    /// Why it has ended.
+    pub end: Rc<RefCell<Option<String>>>,
 }
 
 impl Link for Scripted {
@@ -30,5 +37,9 @@ impl Link for Scripted {
 
     fn poll(&mut self) -> Vec<Message> {
         self.to_say.take()
+    }
+
+    fn end(&mut self) -> Option<String> {
+        self.end.borrow().clone()
     }
 }

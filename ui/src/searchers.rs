@@ -34,10 +34,17 @@ struct Searcher {
 /// What is found of a stop, so far.
 struct Search {
     stop: u32,
-    found: BTreeSet<u64>,
+    /// The first is the reader's, the others those of the other engines in their order.
+    parts: Vec<Part>,
+}
+
+struct Part {
+    range: RangeInclusive<u64>,
+    /// Steps of it that are known to have been searched.
+    done: u64,
+    found: Vec<u64>,
     is_capped: bool,
-    /// Parts that are being searched.
-    left: usize,
+    is_over: bool,
 }
 
 /// All hits of a stop.
@@ -59,7 +66,7 @@ pub(crate) enum Heard {
 /// What is searched.
 pub(crate) struct Wanted<'a> {
     pub(crate) stop: StopPoint,
-    /// Position at which the person has set it.
+    /// Position at which it is understood.
     pub(crate) at: u64,
     /// The recording.
     pub(crate) trace: &'a [u8],
@@ -81,9 +88,9 @@ impl Searchers {
         self.others.len() + 1
     }
 
-    /// Whether a search is under way, or one that was ended has not come to its end.
+    /// Whether a search is under way.
     pub(crate) fn is_busy(&self) -> bool {
-        self.search.is_some() || self.others.iter().any(|other| other.asker.is_busy())
+        self.search.is_some()
     }
 
     /// Begins a search.
@@ -102,9 +109,7 @@ impl Searchers {
         let parts = parts(wanted.keyframes, wanted.end, count);
         self.search = Some(Search {
             stop: wanted.stop.id,
-            found: BTreeSet::new(),
-            is_capped: false,
-            left: parts.len(),
+            parts: parts.iter().cloned().map(Part::new).collect(),
         });
         for (number, part) in parts.into_iter().enumerate() {
             let command = Command::FindHitsIn {
@@ -128,22 +133,42 @@ impl Searchers {
         }
     }
 
-    /// Ends the search in the engines beside the reader.
+    /// Ends the search in the engines beside the reader. Those that are at it end with it: one that is still being loaded
+    /// would not hear of it, and one that has not got the trace has nothing to keep.
     pub(crate) fn cancel(&mut self) {
-        for other in &mut self.others {
-            other.asker.cancel();
+        self.search = None;
+        self.others.retain(|other| !other.asker.is_busy());
+    }
+
+    /// What those engines have said, each with the number of its part.
+    pub(crate) fn poll(&mut self) -> Vec<(usize, Message, Option<Purpose>)> {
+        let mut said = Vec::new();
+        for (number, other) in self.others.iter_mut().enumerate() {
+            let messages = other.asker.poll().into_iter();
+            said.extend(messages.map(|(message, purpose)| (number + 1, message, purpose)));
         }
+        said
     }
 
-    /// What those engines have said.
-    pub(crate) fn poll(&mut self) -> Vec<(Message, Option<Purpose>)> {
-        let others = self.others.iter_mut();
-        others.flat_map(|other| other.asker.poll()).collect()
+    /// Why an engine that searches has ended by itself, if one has. The search ends with it.
+    pub(crate) fn take_end(&mut self) -> Option<String> {
+        let mut ends = self.others.iter_mut().filter_map(|other| other.asker.end());
+        let end = ends.next()?;
+        self.others.retain_mut(|other| other.asker.end().is_none());
+        let was_busy = self.is_busy();
+        self.cancel();
+        was_busy.then(|| format!("The search has ended: {end}"))
     }
 
-    /// Takes in what an engine says that searches, the reader or another.
-    pub(crate) fn hear(&mut self, message: Message, purpose: Option<Purpose>) -> Heard {
-        let Some(search) = &mut self.search else {
+    /// Takes in what an engine says that searches: the reader, whose part is the first, or another.
+    pub(crate) fn hear(
+        &mut self,
+        number: usize,
+        message: Message,
+        purpose: Option<Purpose>,
+    ) -> Heard {
+        let parts = self.search.as_mut().map(|search| &mut search.parts);
+        let Some(part) = parts.and_then(|parts| parts.get_mut(number)) else {
             return Heard::Nothing;
         };
         match (message, purpose) {
@@ -153,19 +178,14 @@ impl Searchers {
                 },
                 Some(Purpose::Hits),
             ) => {
-                search.found.extend(icounts);
-                search.is_capped |= is_capped;
+                part.found = icounts;
+                part.is_capped = is_capped;
             }
             (Message::Done { .. }, Some(Purpose::Hits)) => {
-                search.left = search.left.saturating_sub(1);
-                if search.left == 0
-                    && let Some(search) = self.search.take()
-                {
-                    return Heard::Found(Found {
-                        stop: search.stop,
-                        icounts: search.found.into_iter().collect(),
-                        is_capped: search.is_capped,
-                    });
+                part.done = part.steps();
+                part.is_over = true;
+                if let Some(search) = self.search.take_if(|search| search.is_over()) {
+                    return Heard::Found(search.found());
                 }
             }
             (
@@ -174,32 +194,67 @@ impl Searchers {
                     is_cancelled,
                     ..
                 },
-                Some(purpose @ (Purpose::Hits | Purpose::Open)),
+                Some(Purpose::Hits | Purpose::Open),
             ) => {
-                self.search = None;
-                if purpose == Purpose::Open {
-                    self.forget_trace();
-                }
                 self.cancel();
                 return Heard::Ended((!is_cancelled).then_some(message));
             }
+            // Of how much of the part; what an engine tells of other things it does is not about that.
+            (Message::Progress { done, total, .. }, _) if total == part.steps() => part.done = done,
             _ => {}
         }
         Heard::Nothing
     }
 
     /// How far the search is, all parts of it.
-    pub(crate) fn progress(&self, reader: &Asker) -> Option<Progress> {
-        self.search.as_ref()?;
-        let askers = self.others.iter().map(|other| &other.asker);
-        askers
-            .chain([reader])
-            .filter_map(|asker| asker.progress().cloned())
-            .reduce(|one, other| Progress {
-                done: one.done + other.done,
-                total: one.total + other.total,
-                ..one
-            })
+    pub(crate) fn progress(&self) -> Option<Progress> {
+        let parts = &self.search.as_ref()?.parts;
+        Some(Progress {
+            id: 0,
+            what: "looking for hits".to_owned(),
+            done: parts.iter().map(|part| part.done).sum(),
+            total: parts.iter().map(Part::steps).sum(),
+        })
+    }
+}
+
+impl Part {
+    fn new(range: RangeInclusive<u64>) -> Self {
+        Self {
+            range,
+            done: 0,
+            found: Vec::new(),
+            is_capped: false,
+            is_over: false,
+        }
+    }
+
+    fn steps(&self) -> u64 {
+        self.range.end() - self.range.start()
+    }
+}
+
+impl Search {
+    fn is_over(&self) -> bool {
+        self.parts.iter().all(|part| part.is_over)
+    }
+
+    /// All that was found. Behind a part that was not searched to its end there are hits that nobody knows.
+    fn found(self) -> Found {
+        let mut found = BTreeSet::new();
+        let mut is_capped = false;
+        for part in self.parts {
+            found.extend(part.found);
+            is_capped = part.is_capped;
+            if is_capped {
+                break;
+            }
+        }
+        Found {
+            stop: self.stop,
+            icounts: found.into_iter().collect(),
+            is_capped,
+        }
     }
 }
 

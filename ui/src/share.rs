@@ -202,6 +202,20 @@ pub fn destination(url: &str, site_url: &str) -> Destination {
     }
 }
 
+/// Whether a page's address is one that this computer alone can open.
+#[must_use]
+pub fn is_on_this_computer(site_url: &str) -> bool {
+    let host = site_url.split_once("://").map(|(_, rest)| rest);
+    let host = host.and_then(|rest| rest.split(['/', '?', '#']).next());
+    host.is_some_and(|host| {
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+            _ => host,
+        };
+        ["127.0.0.1", "localhost", "[::1]"].contains(&name)
+    })
+}
+
 /// A parameter's text: percent signs and two digits stand for a byte.
 fn decoded(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
@@ -252,6 +266,21 @@ mod tests {
             let fragment = fragment_from_link(&link(bytes));
             let version = fragment.split_once("&v=").map(|(_, version)| version);
             assert_eq!(version, expect, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_of_this_computer_are_told_from_others() {
+        for (site, is_here) in [
+            ("http://127.0.0.1:7710/", true),
+            ("http://localhost/page/", true),
+            ("http://[::1]:80/", true),
+            ("https://127.0.0.1.example/", false),
+            ("https://here.example/127.0.0.1/", false),
+            ("https://localhost.example:80/", false),
+            ("", false),
+        ] {
+            assert_eq!(is_on_this_computer(site), is_here, "{site}");
         }
     }
 

@@ -57,6 +57,8 @@ extern "C" {
 struct Inbox {
     /// Of each engine.
     messages: BTreeMap<u8, Vec<Message>>,
+    /// Why engines have ended without which the app goes on.
+    ends: BTreeMap<u8, String>,
     files: VecDeque<File>,
     fragment: Option<String>,
     context: Option<egui::Context>,
@@ -130,6 +132,13 @@ pub fn deliver(which: u8, bytes: &[u8]) -> Result<(), JsError> {
         repaint_after(soon);
     }
     Ok(())
+}
+
+/// An engine has ended by itself without which the app goes on: any but the first two. Why, in words for the person.
+#[wasm_bindgen]
+pub fn engine_ended(which: u8, reason: String) {
+    with(|inbox| inbox.ends.insert(which, reason));
+    repaint();
 }
 
 fn heard_bridge(event: BridgeEvent) {
@@ -286,7 +295,10 @@ impl WorkerLink {
 
 impl Drop for WorkerLink {
     fn drop(&mut self) {
-        with(|inbox| inbox.messages.remove(&self.0));
+        with(|inbox| {
+            inbox.messages.remove(&self.0);
+            inbox.ends.remove(&self.0);
+        });
         stop_engine(self.0);
     }
 }
@@ -301,6 +313,10 @@ impl Link for WorkerLink {
             let messages = inbox.messages.get_mut(&self.0);
             messages.map(std::mem::take).unwrap_or_default()
         })
+    }
+
+    fn end(&mut self) -> Option<String> {
+        with(|inbox| inbox.ends.get(&self.0).cloned())
     }
 }
 

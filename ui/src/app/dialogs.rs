@@ -5,7 +5,7 @@ use crate::asker::Purpose;
 use crate::bridge::{Bridge, Stage, command_for};
 use crate::controls::KEYS;
 use crate::session::Origin;
-use crate::share::{self, LINK_TRACE_BYTES_MAX, Place, View};
+use crate::share::{self, Destination, LINK_TRACE_BYTES_MAX, Place, View};
 use crate::words;
 use egui::{Button, Id, Key, Modal, ScrollArea, TextEdit, Ui};
 use reprise_worker::protocol::{Command, Thread, TraceSource};
@@ -102,8 +102,13 @@ impl App {
             shown: (session.shown != Default::default()).then(|| session.shown.clone()),
         };
         let for_link = self.packed.as_ref().or(self.trace.as_ref());
+        let site = self.host.site_url();
+        // What `reprise serve` hands out is there for this computer and while it runs: who gets the link needs the trace itself.
+        let is_for_others = |url: &str| {
+            share::destination(url, &site) != Destination::Own || !share::is_on_this_computer(&site)
+        };
         let place = match (&session.origin, for_link) {
-            (Origin::Url(url), _) => Ok(Place::Url(url.clone())),
+            (Origin::Url(url), _) if is_for_others(url) => Ok(Place::Url(url.clone())),
             (_, Some(bytes)) if bytes.len() <= LINK_TRACE_BYTES_MAX => {
                 Ok(Place::Inside(bytes.clone()))
             }
@@ -112,14 +117,13 @@ impl App {
                  {}#trace=ADDRESS&at={}. On another server than this page's, the header `Access-Control-Allow-Origin: *` must be sent \
                  with it.",
                 words::bytes(bytes.len() as u64),
-                self.host.site_url(),
+                site,
                 session.icount(),
             )),
             (_, None) => {
                 Err("The recording is still being put together: try again in a moment.".to_owned())
             }
         };
-        let site = self.host.site_url();
         let at = Some(session.icount());
         let link = place.map(|place| {
             let fragment = share::fragment_from_link(&share::Link { place, at, view });

@@ -30,34 +30,41 @@ impl App {
         }
         for (message, purpose) in self.reader.poll() {
             soon = Some(Duration::ZERO);
-            if purpose == Some(Purpose::Hits) {
-                self.heard_searcher(message, purpose);
+            let is_search = matches!(message, Message::Progress { .. }) && self.searchers.is_busy();
+            if purpose == Some(Purpose::Hits) || is_search {
+                self.heard_searcher(0, message, purpose);
             } else {
                 self.heard_reader(message, purpose);
             }
         }
-        for (message, purpose) in self.searchers.poll() {
+        for (number, message, purpose) in self.searchers.poll() {
             soon = Some(Duration::ZERO);
-            self.heard_searcher(message, purpose);
+            self.heard_searcher(number, message, purpose);
+        }
+        if let Some(reason) = self.searchers.take_end() {
+            soon = Some(Duration::ZERO);
+            self.search_has_ended(Some(reason));
         }
         soon
     }
 
-    fn heard_searcher(&mut self, message: Message, purpose: Option<Purpose>) {
-        match self.searchers.hear(message, purpose) {
+    fn heard_searcher(&mut self, number: usize, message: Message, purpose: Option<Purpose>) {
+        match self.searchers.hear(number, message, purpose) {
             Heard::Nothing => {}
             Heard::Found(all) => {
                 if let Screen::Open(session) = &mut self.screen {
                     found(session, all.stop, all.icounts, all.is_capped);
                 }
             }
-            Heard::Ended(reason) => {
-                if self.reader.is_under_way(Purpose::Hits) {
-                    self.reader.cancel();
-                }
-                self.failure = reason.or(self.failure.take());
-            }
+            Heard::Ended(reason) => self.search_has_ended(reason),
         }
+    }
+
+    fn search_has_ended(&mut self, reason: Option<String>) {
+        if self.reader.is_under_way(Purpose::Hits) {
+            self.reader.cancel();
+        }
+        self.failure = reason.or(self.failure.take());
     }
 
     pub(super) fn heard_main(&mut self, message: Message, purpose: Option<Purpose>) {

@@ -97,16 +97,17 @@ fn a_search_is_divided_at_keyframes_and_moves_nobody() {
     assert_eq!(page.state()["is_busy"], true);
     assert_eq!(page.state()["searched_by"], 3);
 
-    // How far it is, is how far all of them are.
-    let progress = |id, done| Message::Progress {
+    // How far it is, is how far all of them are; what an engine tells of something else is not about that.
+    let progress = |id, done, total| Message::Progress {
         id,
         what: "looking for hits".to_owned(),
         done,
-        total: 500_000,
+        total,
     };
-    page.reader_says([progress(first, 250_000)]);
-    page.engine_says(0, [progress(parts[0][0].0, 125_000)]);
-    page.reads("looking for hits: 38 %");
+    page.reader_says([progress(first, 100_000, 200_000)]);
+    page.engine_says(0, [progress(parts[0][0].0, 250_000, 500_000)]);
+    page.engine_says(1, [progress(parts[1][0].0, 7, 1 << 20)]);
+    page.reads("looking for hits: 35 %");
 
     // They end in any order; what lies at the edge of two parts is one hit.
     page.engine_says(1, hits(parts[1][0].0, &[700_000, 900_000]));
@@ -126,27 +127,69 @@ fn a_search_is_divided_at_keyframes_and_moves_nobody() {
     let [(first, ..)] = searches(&page.reader)[..] else {
         panic!("the reader searches nothing");
     };
-    let parts: Vec<_> = others.iter().map(searches).collect();
     page.press("Stop");
-    let cancels = |engine: &Scripted| {
-        let sent = engine.sent.take();
+    let sent = page.reader.sent.take();
+    assert!(
         sent.iter()
             .any(|request| request.command == Command::Cancel)
-    };
-    assert!(cancels(&page.reader) && others.iter().all(cancels));
-    let ended = |id| Message::Failed {
-        id,
+    );
+    // While the reader has not come to its end, the main engine searches.
+    page.press("find all hits of stop 2");
+    let id = page.asked(|command| matches!(command, Command::FindHits(_)));
+    page.reader_says([Message::Failed {
+        id: first,
         message: "stopped".to_owned(),
         is_cancelled: true,
-    };
-    page.reader_says([ended(first)]);
-    // While another has not come to its end, the main engine searches.
-    page.press("find all hits of stop 2");
-    page.asked(|command| matches!(command, Command::FindHits(_)));
-    page.engine_says(0, [ended(parts[0][0].0)]);
-    page.engine_says(1, [ended(parts[1][0].0)]);
-    page.reads("5 hits of stop 1");
+    }]);
+    page.main_says([Message::Done { id }]);
     assert!(page.state()["failure"].is_null());
+    // Those that were at it have ended, and others begin.
+    page.press("find all hits of stop 2");
+    assert_eq!(page.host.engines.borrow().len(), 4);
+    let engines: Vec<Scripted> = page.host.engines.borrow().clone();
+    assert!(
+        engines[2..]
+            .iter()
+            .all(|other| other.sent.borrow().iter().any(opens))
+    );
+}
+
+#[test]
+fn what_lies_behind_a_part_with_too_many_hits_is_not_known() {
+    let mut page = Page::with_searchers();
+    page.press("find all hits of stop 1");
+    let others: Vec<Scripted> = page.host.engines.borrow().clone();
+    let first = searches(&page.reader)[0].0;
+    let [second, third] = [&others[0], &others[1]].map(|other| searches(other)[0].0);
+    page.engine_says(1, hits(third, &[800_000]));
+    let [mut too_many, done] = hits(second, &[300_000, 400_000]);
+    if let Message::Hits { is_capped, .. } = &mut too_many {
+        *is_capped = true;
+    }
+    page.engine_says(0, [too_many, done]);
+    page.reader_says(hits(first, &[5]));
+    page.reads("the first 3 hits; there are more of stop 1");
+}
+
+#[test]
+fn a_search_ends_with_an_engine_and_the_page_goes_on() {
+    let mut page = Page::with_searchers();
+    page.press("find all hits of stop 1");
+    let other = page.host.engines.borrow()[1].clone();
+    other
+        .end
+        .replace(Some("an engine has stopped: out of memory".to_owned()));
+    page.frames();
+    assert_eq!(
+        page.state()["failure"],
+        "The search has ended: an engine has stopped: out of memory"
+    );
+    assert_eq!(page.state()["searched_by"], 1);
+    let sent = page.reader.sent.take();
+    assert!(
+        sent.iter()
+            .any(|request| request.command == Command::Cancel)
+    );
 }
 
 #[test]
