@@ -174,7 +174,16 @@ test('a machine that is too large for a page', async () => {
 test('below a folder, from a server without ranges', async () => {
   const other = await plainServer({ prefix: '/some/where/' });
   try {
-    await using(`${other.url}#trace=${await demo('uaf')}`, (app) => app.whole());
+    await using(`${other.url}#trace=${await demo('uaf')}`, async (app) => {
+      const { verified_hash } = await app.whole();
+      // What this computer alone can fetch is put into the link.
+      await app.click(SHARE);
+      const { link } = await app.until('a link', (state) => state.link);
+      assert.match(link, /#t=/);
+      const saved = path.join(folder, 'of-a-link.rpt');
+      await saveShared(link, saved);
+      assert.equal((await replayed(saved)).hash, verified_hash);
+    });
   } finally {
     await other.stop();
   }

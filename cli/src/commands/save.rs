@@ -36,6 +36,17 @@ pub(crate) fn save(args: &SaveArgs) -> anyhow::Result<u8> {
     Ok(0)
 }
 
+/// Where the trace of a link is, which may be told relative to the page.
+fn address_of(link: &str, url: &str) -> String {
+    let page = link.split(['#', '?']).next().unwrap_or_default();
+    match page.rsplit_once('/') {
+        Some((folder, _)) if !url.contains("://") && !url.contains("%3A") => {
+            format!("{folder}/{url}")
+        }
+        _ => url.to_owned(),
+    }
+}
+
 /// The trace that a link holds, as a file has it.
 fn trace_of_link(link: &str) -> anyhow::Result<Vec<u8>> {
     let Some((_, fragment)) = link.split_once('#') else {
@@ -50,7 +61,8 @@ fn trace_of_link(link: &str) -> anyhow::Result<Vec<u8>> {
     let text = match (parameter("t"), parameter("trace")) {
         (Some(text), _) => text,
         (None, Some(url)) => {
-            bail!("the link holds no recording, but says where one is: fetch {url}")
+            let address = address_of(link, url);
+            bail!("the link holds no recording, but says where one is: fetch {address}")
         }
         (None, None) => bail!("this is no link to a recording: it has no `#t=` in it"),
     };
@@ -74,10 +86,31 @@ mod tests {
         for link in ["bug.rpt", "https://a.example/", "https://a.example/#at=5"] {
             assert!(why(link).contains("no `#t=`"), "{link}");
         }
-        assert!(why("https://a.example/#trace=x.rpt&at=5").ends_with("fetch x.rpt"));
+        assert!(why("https://a.example/#trace=x.rpt&at=5").ends_with("fetch https://a.example/x.rpt"));
         assert!(why("https://a.example/#t=!").contains("damaged"));
         assert!(why("https://a.example/#t=iVABAAAA").contains("damaged"));
         let bytes = trace_of_link("https://a.example/#at=5&t=AAEC&v=1").expect("bytes");
         assert_eq!(bytes, [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_link_that_points_to_a_trace_says_where_it_is() {
+        for (link, address) in [
+            (
+                "http://127.0.0.1:7710/#trace=traces/uaf.rpt&at=3",
+                "http://127.0.0.1:7710/traces/uaf.rpt",
+            ),
+            (
+                "https://a.example/page/index.html?x#trace=t.rpt",
+                "https://a.example/page/t.rpt",
+            ),
+            (
+                "https://a.example/#trace=https://b.example/t.rpt",
+                "https://b.example/t.rpt",
+            ),
+        ] {
+            let error = trace_of_link(link).unwrap_err().to_string();
+            assert!(error.ends_with(&format!("fetch {address}")), "{error}");
+        }
     }
 }
