@@ -86,7 +86,9 @@ mod tests {
         for link in ["bug.rpt", "https://a.example/", "https://a.example/#at=5"] {
             assert!(why(link).contains("no `#t=`"), "{link}");
         }
-        assert!(why("https://a.example/#trace=x.rpt&at=5").ends_with("fetch https://a.example/x.rpt"));
+        assert!(
+            why("https://a.example/#trace=x.rpt&at=5").ends_with("fetch https://a.example/x.rpt")
+        );
         assert!(why("https://a.example/#t=!").contains("damaged"));
         assert!(why("https://a.example/#t=iVABAAAA").contains("damaged"));
         let bytes = trace_of_link("https://a.example/#at=5&t=AAEC&v=1").expect("bytes");
