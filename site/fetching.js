@@ -15,8 +15,8 @@ export async function fetchGuest(want, siteUrl, progress) {
   return download(new URL('guest.json', import.meta.url), 'the default guest', progress);
 }
 
-/// A trace: relative to the site, or anywhere.
-export async function fetchTrace(want, siteUrl, progress) {
+/// A trace: relative to the site, or anywhere. What comes of it is handed to `part` as it comes.
+export async function fetchTrace(want, siteUrl, progress, part) {
   let url;
   try {
     url = new URL(want.url, siteUrl);
@@ -26,7 +26,7 @@ export async function fetchTrace(want, siteUrl, progress) {
   if (url.protocol !== 'https:' && url.protocol !== 'http:') {
     throw new Error(`a trace can be fetched by http and https, not from ${url.protocol}`);
   }
-  return download(url, 'the trace', progress);
+  return download(url, 'the trace', progress, { part });
 }
 
 /// An image by its hash: from the cache, else from the site.
@@ -168,12 +168,12 @@ async function unpacked(bytes, want) {
 
 const whose = (url) => (url.origin === self.location.origin ? 'this site' : url.host);
 
-/// All bytes at an address.
-async function download(url, what, progress, { mode = 'default', help, bytes = 0 } = {}) {
+/// All bytes at an address, or none where they are handed to `part` as they come.
+async function download(url, what, progress, { mode = 'default', help, bytes = 0, part } = {}) {
   const response = await respond(url, what, { mode, help });
   // A length that is of compressed bytes says nothing about those that arrive here.
   const length = response.headers.has('Content-Encoding') ? bytes : Number(response.headers.get('Content-Length') ?? bytes);
-  return readResponse(response, url, what, length, progress, BYTES_MAX);
+  return readResponse(response, url, what, length, progress, BYTES_MAX, part);
 }
 
 /// What an address answers, if it has what is asked for.
@@ -195,12 +195,12 @@ async function respond(url, what, { mode, help, range }) {
 }
 
 /// The body of an answer, of about `length` bytes and `bytesMax` at most.
-async function readResponse(response, url, what, length, progress, bytesMax) {
+async function readResponse(response, url, what, length, progress, bytesMax, part) {
   if (length > bytesMax) {
     throw new Error(`${what} is too large for a page: ${length} bytes`);
   }
   try {
-    return await readAll(response.body.getReader(), bytesMax, (done) => progress(done, length));
+    return await readAll(response.body.getReader(), bytesMax, (done) => progress(done, length), part);
   } catch (error) {
     throw error instanceof RangeError
       ? new Error(`${what} is too large for a page`)
@@ -219,19 +219,20 @@ function unreachable(url, what, from) {
 server would have to send Access-Control-Allow-Origin); download the file and open it here`;
 }
 
-async function readAll(reader, bytesMax, tell) {
+async function readAll(reader, bytesMax, tell, part) {
   const pieces = [];
+  const take = part ?? ((piece) => pieces.push(piece));
   let length = 0;
   for (let next = await reader.read(); !next.done; next = await reader.read()) {
-    pieces.push(next.value);
     length += next.value.length;
     if (length > bytesMax) {
       await reader.cancel();
       throw new RangeError('too large');
     }
+    take(next.value);
     tell(length);
   }
-  const all = new Uint8Array(length);
+  const all = new Uint8Array(part === undefined ? length : 0);
   let at = 0;
   for (const piece of pieces) {
     all.set(piece, at);

@@ -72,6 +72,7 @@ const REFETCHERS = { image: refetchImage, part: refetchPart };
 /// Fetches what the engine wants; a failure is one sentence for the person.
 async function supply(want) {
   const progress = (done, total) => tell((engine) => engine.progress(want.key, done, total));
+  const part = (bytes) => tell((engine) => engine.supply_part(want.key, bytes));
   const hand = (bytes) => {
     let isTaken = true;
     // It answers false where the bytes have another hash than it wants.
@@ -79,7 +80,7 @@ async function supply(want) {
     return isTaken;
   };
   try {
-    const isTaken = hand(await FETCHERS[want.kind](want, siteUrl, progress));
+    const isTaken = hand(await FETCHERS[want.kind](want, siteUrl, progress, part));
     if (!isTaken && !hand(await REFETCHERS[want.kind](want, siteUrl, progress))) {
       throw new Error('this site has another one under its hash: tell whoever hosts it');
     }

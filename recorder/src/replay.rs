@@ -84,6 +84,7 @@ pub struct ReplaySession<I> {
     end: Option<End>,
     outputs: Vec<Output>,
     is_finished: bool,
+    expects_more: bool,
 }
 
 impl<I, E> ReplaySession<I>
@@ -105,6 +106,7 @@ where
             end: None,
             outputs: Vec::new(),
             is_finished: false,
+            expects_more: false,
         }
     }
 
@@ -112,6 +114,17 @@ where
     #[must_use]
     pub fn machine(&self) -> &Machine {
         &self.machine
+    }
+
+    /// The entries that have not been taken yet, to append more that have come.
+    pub fn entries_mut(&mut self) -> &mut I {
+        &mut self.entries
+    }
+
+    /// Whether more entries may come: then the recording is not over where there are no more of them, and
+    /// [`ReplaySession::advance`] must not be given a limit up to which they are not all there.
+    pub fn expect_more(&mut self, expects_more: bool) {
+        self.expects_more = expects_more;
     }
 
     /// What came out and was not handed over because [`ReplaySession::advance`] failed.
@@ -189,7 +202,11 @@ where
     fn follow(&mut self, limit: Icount) -> Result<(), ReplayError<E>> {
         while !self.is_finished {
             let Some(entry) = self.peek()? else {
-                self.is_finished = true;
+                if self.expects_more {
+                    self.run_to(limit)?;
+                } else {
+                    self.is_finished = true;
+                }
                 break;
             };
             match entry {

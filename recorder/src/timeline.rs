@@ -232,8 +232,8 @@ impl ReplayTimeline {
         self.course.end
     }
 
-    /// Appends what a recording that goes on has logged since: `entries`, up to the position `end` of its machine. While a
-    /// diversion is in force, the recording behind it grows.
+    /// Appends what comes next in a recording that goes on, or that has come in part: `entries`, up to the position `end` of
+    /// its machine, or to behind the last entry if that is later. While a diversion is in force, the recording behind it grows.
     ///
     /// # Errors
     /// [`TimelineError::OutOfOrder`].
@@ -264,6 +264,11 @@ impl ReplayTimeline {
     #[must_use]
     pub fn keyframes(&self) -> &[Icount] {
         self.keyframes.positions()
+    }
+
+    /// Uses these keyframes from here on, in place of others: all of the recording has come.
+    pub fn set_keyframes(&mut self, keyframes: Box<dyn KeyframeSource>) {
+        self.keyframes = keyframes;
     }
 
     /// Lets each keyframe after `range.start()` and up to `range.end()` be compared with the execution when that comes past

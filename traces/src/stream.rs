@@ -1,6 +1,6 @@
 //! Reading a trace as its bytes arrive.
 
-use crate::blob::BlobPiece;
+use crate::blob::{BlobHash, BlobPiece};
 use crate::chunk::{
     CHUNK_HEADER_BYTES, ChunkHeader, ChunkKind, FOOTER_BYTES, Footer, PREAMBLE_BYTES, Preamble,
     decompress,
@@ -152,6 +152,12 @@ impl StreamReader {
     #[must_use]
     pub fn last_icount(&self) -> u64 {
         self.ledger.index.last_icount
+    }
+
+    /// Whether a blob of this name is among what was handed out, all of it.
+    #[must_use]
+    pub fn has_blob(&self, hash: &BlobHash) -> bool {
+        !self.ledger.blob_unfinished() && self.ledger.index.blobs.contains_key(hash)
     }
 
     /// Whether the trace ended as it should and nothing more may come.

@@ -13,7 +13,7 @@ mod opening;
 mod tests;
 mod told;
 
-use crate::asker::{Asker, Purpose};
+use crate::asker::{Asker, Progress, Purpose};
 use crate::bridge::Bridge;
 use crate::controls::{self, Controls};
 use crate::dock::{Dock, Pane};
@@ -130,6 +130,7 @@ impl App {
     /// | `mode` | `start`, `opening`, `replay`, `running`, `pausing`, `paused` or `halted` |
     /// | `icount`, `end` | the position that the engine is at, the last one |
     /// | `is_busy` | an engine has something to do for the page |
+    /// | `arriving` | how many bytes of the trace have come, and of how many, while more are to come |
     /// | `searched_by` | how many engines have searched at a time |
     /// | `screen`, `whole_screen` | the terminal's text at what is shown, and at the end |
     /// | `verified_hash`, `verified_icount`, `hash_count` | once all of it has been executed |
@@ -164,6 +165,7 @@ impl App {
             let of_session = serde_json::json!({
                 "icount": session.position.icount,
                 "shown_icount": at,
+                "arriving": session.arriving,
                 "end": session.recording.end,
                 "screen": screen,
                 "whole_screen": whole_screen,
@@ -263,7 +265,8 @@ impl App {
             || self.searchers.is_busy()
             || self.bridge.runs_at.is_some();
         let bridge = &self.bridge;
-        let progress = (self.main.progress().cloned())
+        let progress = (session.arriving.map(Progress::of_arrival))
+            .or_else(|| self.main.progress().cloned())
             .or_else(|| self.searchers.progress())
             .or_else(|| self.reader.progress().cloned())
             .map(|progress| (progress.words(), progress.share()));
@@ -368,6 +371,7 @@ impl App {
             return;
         }
         if !self.main.is_moving() {
+            session.follow();
             if let Some(target) = session.wanted.take() {
                 self.main.ask(Command::Seek(target), Purpose::Seek);
             } else if session.player.is_none() {

@@ -21,6 +21,8 @@ pub(crate) enum Purpose {
     Resume,
     /// The trace, for the engine that reads it through.
     SaveForIndex,
+    /// The trace, for links, when the engine that reads it through has it.
+    SaveForLink,
     /// The trace, for a file.
     SaveForFile,
     /// Makes the past of a machine that has stopped by itself visitable.
@@ -33,7 +35,7 @@ pub(crate) enum Purpose {
     Look,
     /// Something small whose end nobody waits for.
     Small,
-    /// Carries bytes of gdb's, of which nothing is seen.
+    /// Carries bytes of gdb's or of a trace, of which nothing is seen.
     Relay,
 }
 
@@ -71,6 +73,16 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
+    /// How far a trace has come, in bytes.
+    pub(crate) fn of_arrival((done, total): (u64, u64)) -> Progress {
+        Progress {
+            id: 0,
+            what: "the rest of the recording is coming".to_owned(),
+            done,
+            total,
+        }
+    }
+
     /// In words, with a share where that is known.
     pub(crate) fn words(&self) -> String {
         match self.share() {

@@ -3,7 +3,7 @@
 use crate::looks::Looks;
 use crate::model::{Index, Mark, Shown, Stop};
 use crate::terminal::History;
-use reprise_worker::protocol::{InputKind, Position, Recording, Target, Thread};
+use reprise_worker::protocol::{Input, InputKind, Position, Recording, Target, Thread};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -73,6 +73,13 @@ pub(crate) struct Session {
     pub(crate) local: Option<u64>,
     /// Where the engine is to go next.
     pub(crate) wanted: Option<Target>,
+    /// Where the engine is to go when that has come, and as near as it can until then; none once the person has gone
+    /// elsewhere.
+    pub(crate) follows: Option<Target>,
+    /// How far it has followed.
+    followed: u64,
+    /// How many bytes of the trace have come, and of how many, while more are to come.
+    pub(crate) arriving: Option<(u64, u64)>,
     pub(crate) player: Option<Player>,
     pub(crate) history: History,
     pub(crate) index: Index,
@@ -121,6 +128,9 @@ impl Session {
             origin,
             local: None,
             wanted: None,
+            follows: None,
+            followed: 0,
+            arriving: None,
             player: None,
             history: History::new(recording.terminal),
             index: Index::default(),
@@ -159,6 +169,24 @@ impl Session {
             .set_sizes(self.recording.terminal, sizes.collect());
     }
 
+    /// More of the trace has come.
+    pub(crate) fn takes_in(&mut self, end: u64, inputs: Vec<Input>, bytes: (u64, u64)) {
+        self.arriving = Some(bytes);
+        self.recording.end = self.recording.end.max(end);
+        if !inputs.is_empty() {
+            self.recording.inputs.extend(inputs);
+            self.take_sizes();
+        }
+    }
+
+    /// All of the trace has come.
+    pub(crate) fn has_arrived(&mut self, recording: Recording) {
+        self.arriving = None;
+        self.trace_byte_len = recording.trace_byte_len;
+        self.recording = recording;
+        self.take_sizes();
+    }
+
     /// The position that is shown.
     pub(crate) fn icount(&self) -> u64 {
         self.local.unwrap_or(self.position.icount)
@@ -179,7 +207,9 @@ impl Session {
         if position.icount != self.position.icount {
             self.frame = 0;
         }
-        if let Some(frame) = self.frame_wanted.take() {
+        if self.follows.is_none()
+            && let Some(frame) = self.frame_wanted.take()
+        {
             self.frame = frame;
         }
         self.note_time(position.icount, position.nanoseconds);
@@ -189,6 +219,7 @@ impl Session {
 
     /// Remembers where it is, since it is about to be elsewhere.
     pub(crate) fn leave(&mut self) {
+        self.follows = None;
         let here = self.icount();
         if self.back.last() != Some(&here) {
             self.back.push(here);
@@ -212,8 +243,24 @@ impl Session {
         Some(place)
     }
 
+    /// Wants to go on to where the engine is to go, as far as the recording has come. Called when it stands.
+    pub(crate) fn follow(&mut self) {
+        let Some(target) = self.follows.filter(|_| self.wanted.is_none()) else {
+            return;
+        };
+        let end = self.recording.end;
+        let is_here = matches!(target, Target::Icount(icount) if icount <= end);
+        if self.arriving.is_none() || is_here {
+            self.wanted = self.follows.take();
+        } else if end > self.followed {
+            self.followed = end;
+            self.wanted = Some(target);
+        }
+    }
+
     /// Shows a place, and lets the engine follow.
     pub(crate) fn go_to(&mut self, icount: u64) {
+        self.follows = None;
         self.player = None;
         self.local = Some(icount);
         self.wanted = Some(Target::Icount(icount));

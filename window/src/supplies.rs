@@ -63,7 +63,7 @@ pub(crate) fn supply(want: &Want, places: &Places) -> Supply {
             Err(anyhow!("images are read whole here"))
         }
         Want::Guest => guest_json(),
-        Want::Trace { url } => Err(anyhow!("{NOT_FETCHED}: {url}")),
+        Want::Trace { url, .. } => Err(anyhow!("{NOT_FETCHED}: {url}")),
     };
     supply.map_err(|error| crate::sentence(&error))
 }

@@ -3,6 +3,7 @@
 //! Whoever hosts it hands in requests ([`Engine::receive`]), lets it work ([`Engine::turn`]), takes what it says
 //! ([`Engine::take_message`]) and fetches what it wants ([`Engine::take_want`]).
 
+mod arrival;
 mod code;
 mod gdb;
 mod index;
@@ -18,8 +19,10 @@ mod travel;
 mod words;
 
 use crate::protocol::{
-    Command, GDB_HAS_POSITION, Message, Position, Request, RequestId, StopPoint, Supply, Want,
+    Command, GDB_HAS_POSITION, Message, Position, Request, RequestId, StopPoint, Supply,
+    TraceSource, Want,
 };
+use arrival::Arrival;
 use gdb::{GDB_SENDS_TOO_MUCH, Gdb};
 use index::IndexWork;
 use library::Library;
@@ -117,6 +120,10 @@ pub struct Engine {
     gdb: Option<Gdb>,
     /// Where the session has to stand before the work goes on: a slice of it is done again.
     return_to: Option<Icount>,
+    /// What has come of a trace whose opening has not begun.
+    early: Arrival,
+    /// Traces that were fetched.
+    fetch_count: u32,
 }
 
 impl Default for Engine {
@@ -139,6 +146,8 @@ impl Engine {
             is_cancelled: false,
             gdb: None,
             return_to: None,
+            early: Arrival::relayed(),
+            fetch_count: 0,
         }
     }
 
@@ -168,10 +177,23 @@ impl Engine {
                 let why = "the recording is still being opened: try again in a moment";
                 self.refuse(request.id, because(why));
             }
+            Command::TracePart { bytes, is_last } => {
+                if let Some(arrival) = self.relayed_arrival() {
+                    arrival.add(&bytes);
+                    if is_last {
+                        arrival.end(Ok(()));
+                    }
+                }
+                self.done(request.id);
+            }
             command => {
                 if leaves(&command) {
                     // What it leaves need not wait for what it lacks.
                     self.library.stop_awaiting();
+                    if let Some(arrival) = self.arrival().filter(|arrival| arrival.is_relayed()) {
+                        arrival.end(Err("the page has left it".to_owned()));
+                    }
+                    self.early = Arrival::relayed();
                 }
                 self.requests.push_back(Request { command, ..request });
             }
@@ -183,9 +205,24 @@ impl Engine {
         self.library.take_want()
     }
 
-    /// Hands in what was wanted, or says why it cannot be had.
+    /// Hands in what was wanted, or says why it cannot be had. Of a trace, what has not been handed in by
+    /// [`Engine::supply_part`].
     pub fn supply(&mut self, want: &Want, supply: Supply) {
-        self.library.supply(want, supply);
+        if !matches!(want, Want::Trace { .. }) {
+            self.library.supply(want, supply);
+        } else if let Some(arrival) = self.fetched_arrival(want) {
+            if let Ok(bytes) = &supply {
+                arrival.add(bytes);
+            }
+            arrival.end(supply.map(drop));
+        }
+    }
+
+    /// Hands in the next bytes of a trace that was wanted; more follow.
+    pub fn supply_part(&mut self, want: &Want, bytes: &[u8]) {
+        if let Some(arrival) = self.fetched_arrival(want) {
+            arrival.add(bytes);
+        }
     }
 
     /// Whether bytes are what is wanted, as far as that can be told: an image by its hash.
@@ -196,6 +233,9 @@ impl Engine {
 
     /// Says how far a fetch is, in bytes.
     pub fn fetched(&mut self, want: &Want, done: u64, total: u64) {
+        if let Some(arrival) = self.fetched_arrival(want) {
+            arrival.expect(total);
+        }
         let Some((id, work)) = &self.work else {
             return;
         };
@@ -234,6 +274,45 @@ impl Engine {
     }
 
     fn slice(&mut self, wall: Duration) -> Next {
+        let reads_on = match &mut self.subject {
+            Subject::Trace(opened) => opened.read_on(&mut self.messages),
+            Subject::Live(_) | Subject::Nothing => false,
+        };
+        match self.work_or_answer(wall) {
+            Next::At(_) | Next::Later if reads_on => Next::Now,
+            next => next,
+        }
+    }
+
+    /// The trace of which more may come.
+    fn arrival(&mut self) -> Option<&mut Arrival> {
+        if let Some((_, Work::Opening(Opening::Trace { arrival, .. }))) = &mut self.work {
+            return arrival.as_mut();
+        }
+        match &mut self.subject {
+            Subject::Trace(opened) => opened.arrival.as_mut(),
+            Subject::Live(_) | Subject::Nothing => None,
+        }
+    }
+
+    /// The trace that a want is about.
+    fn fetched_arrival(&mut self, want: &Want) -> Option<&mut Arrival> {
+        self.arrival()
+            .filter(|arrival| arrival.want() == Some(want))
+    }
+
+    /// The trace of which the page sends parts: the one that it has asked for last.
+    fn relayed_arrival(&mut self) -> Option<&mut Arrival> {
+        let queued = self.requests.iter().rev();
+        let mut left = queued.filter(|request| leaves(&request.command));
+        match left.next().map(|request| &request.command) {
+            Some(Command::Open(TraceSource::Parts)) => Some(&mut self.early),
+            Some(_) => None,
+            None => self.arrival().filter(|arrival| arrival.is_relayed()),
+        }
+    }
+
+    fn work_or_answer(&mut self, wall: Duration) -> Next {
         match self.library.awaits() {
             Ok(true) if self.is_cancelled => self.library.stop_awaiting(),
             Ok(true) => return Next::Later,
@@ -410,7 +489,8 @@ impl Engine {
             }
             Command::Open(source) => {
                 self.close();
-                return Ok(Some(Work::Opening(Opening::trace(source))));
+                let arrival = self.arrival_from(source)?;
+                return Ok(Some(Work::Opening(Opening::trace(arrival))));
             }
             Command::Close => self.close(),
             Command::Type(bytes) => self.live()?.type_bytes(&bytes),
@@ -441,10 +521,12 @@ impl Engine {
             }
             Command::SetStops(points) => self.set_stops(points)?,
             Command::FindHits(point) => {
+                self.require_all()?;
                 let search = self.hit_search(point)?;
                 return Ok(Some(Work::Hits(search)));
             }
             Command::FindHitsIn { stop, at, from, to } => {
+                self.require_all()?;
                 let end = self.session()?.timeline().end().0;
                 if from > to || to > end {
                     return Err(because("the recording has no such part"));
@@ -470,6 +552,7 @@ impl Engine {
                 });
             }
             Command::Save { embeds_images } => {
+                self.require_all()?;
                 let bytes = self.save(embeds_images)?;
                 let packed = save::packed(&bytes);
                 self.messages
@@ -483,9 +566,38 @@ impl Engine {
                 self.hear_gdb(&bytes);
             }
             // Carried out when they came.
-            Command::Cancel | Command::DetachGdb => {}
+            Command::Cancel | Command::DetachGdb | Command::TracePart { .. } => {}
         }
         Ok(None)
+    }
+
+    /// A trace from where it is.
+    fn arrival_from(&mut self, source: TraceSource) -> Result<Arrival, Refusal> {
+        Ok(match source {
+            TraceSource::Bytes(bytes) => Arrival::here(bytes),
+            TraceSource::Url(url) => {
+                self.fetch_count = self.fetch_count.wrapping_add(1);
+                let number = self.fetch_count;
+                let want = Want::Trace { url, number };
+                self.library.ask_for_trace(want.clone());
+                Arrival::fetched(want)
+            }
+            // The page has left it already, and sends no more of it.
+            TraceSource::Parts if self.requests.iter().any(|other| leaves(&other.command)) => {
+                return Err(Refusal::Cancelled);
+            }
+            TraceSource::Parts => std::mem::replace(&mut self.early, Arrival::relayed()),
+        })
+    }
+
+    /// Refuses what is about all of a recording while more of it may come.
+    fn require_all(&mut self) -> Result<(), Refusal> {
+        match self.arrival() {
+            Some(_) => Err(because(
+                "the recording has not come as a whole yet: try again when it has",
+            )),
+            None => Ok(()),
+        }
     }
 
     fn close(&mut self) {

@@ -58,7 +58,8 @@ pub struct Request {
 pub enum Command {
     /// Boots a machine and records it. Afterwards [`Message::Opened`], with `is_live`.
     Boot(Boot),
-    /// Opens a trace, packed or not, at its start. Afterwards [`Message::Opened`].
+    /// Opens a trace, packed or not, at its start. Afterwards [`Message::Opened`]: of one that is fetched, as soon as
+    /// something of it can be replayed.
     Open(TraceSource),
     /// Closes what is open and frees its memory.
     Close,
@@ -125,6 +126,13 @@ pub enum Command {
         /// Its last position.
         to: u64,
     },
+    /// The next bytes of the trace that [`TraceSource::Parts`] opens. It overtakes.
+    TracePart {
+        /// The bytes.
+        bytes: Vec<u8>,
+        /// No more will come.
+        is_last: bool,
+    },
 }
 
 /// A machine to boot.
@@ -158,6 +166,8 @@ pub enum TraceSource {
     Bytes(Vec<u8>),
     /// A place from which whoever hosts the engine fetches it. The page has asked the person where it is not its own site.
     Url(String),
+    /// It comes by [`Command::TracePart`], as another engine gets it.
+    Parts,
 }
 
 /// What an engine needs from outside to go on.
@@ -197,10 +207,12 @@ pub enum Want {
     },
     /// The kernel and initrd that [`Command::Boot`] boots: the site's `guest.json`.
     Guest,
-    /// A trace.
+    /// A trace. It may be handed in as it comes.
     Trace {
         /// Where.
         url: String,
+        /// Tells two fetches of it apart.
+        number: u32,
     },
 }
 
@@ -460,6 +472,32 @@ pub enum Message {
         /// Why, in one sentence for the person; none when gdb has said goodbye.
         reason: Option<String>,
     },
+    /// More of the trace that is open has come: it goes on to here.
+    Arriving {
+        /// The last position so far.
+        end: u64,
+        /// The inputs that have come since it was told last.
+        inputs: Vec<Input>,
+        /// How many bytes have come.
+        done: u64,
+        /// Of how many; 0 when it is not known.
+        total: u64,
+    },
+    /// Bytes of the trace that is fetched, once it is open: first all that have come until then, then what comes, for
+    /// [`Command::TracePart`] of another engine.
+    TracePart {
+        /// The bytes.
+        bytes: Vec<u8>,
+        /// No more will come.
+        is_last: bool,
+    },
+    /// All of the trace that is open has come.
+    Arrived {
+        /// What is known of it now.
+        recording: Recording,
+        /// Why it is not all of it, in one sentence for the person.
+        failure: Option<String>,
+    },
 }
 
 /// What is open.
@@ -489,6 +527,8 @@ pub struct Recording {
     pub images: Vec<(String, String)>,
     /// Positions of the snapshots in the trace, ascending.
     pub keyframes: Vec<u64>,
+    /// More of the trace is still to come: [`Message::Arriving`] and [`Message::Arrived`]. The end is that of what is here.
+    pub is_arriving: bool,
 }
 
 /// An input event.

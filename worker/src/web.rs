@@ -94,13 +94,13 @@ impl EngineWorker {
                 "offset": offset, "length": length,
             }),
             Want::Guest => json!({ "key": key, "kind": "guest" }),
-            Want::Trace { url } => json!({ "key": key, "kind": "trace", "url": url }),
+            Want::Trace { url, .. } => json!({ "key": key, "kind": "trace", "url": url }),
         };
         self.wanted.insert(key, want);
         Some(told.to_string())
     }
 
-    /// Hands in what was wanted. False if it is of another image than it should be; the right one is still wanted then.
+    /// Hands in what was wanted, or what is left of it. False if it is of another image than it should be; the right one is still wanted then.
     pub fn supply(&mut self, key: &str, bytes: Vec<u8>) -> bool {
         let want = self.wanted.get(key);
         if want.is_some_and(|want| !self.engine.admits(want, &bytes)) {
@@ -110,6 +110,13 @@ impl EngineWorker {
             self.engine.supply(&want, Ok(bytes));
         }
         true
+    }
+
+    /// Hands in the next bytes of a trace that was wanted; more follow.
+    pub fn supply_part(&mut self, key: &str, bytes: &[u8]) {
+        if let Some(want) = self.wanted.get(key) {
+            self.engine.supply_part(want, bytes);
+        }
     }
 
     /// Says why what was wanted cannot be had.

@@ -19,6 +19,7 @@ pub(super) struct Course {
     pub(super) recorded_end: Option<End>,
     /// Nothing says what comes after the end: the machine goes on by itself.
     pub(super) is_open: bool,
+    order: Order,
 }
 
 /// How far a course took a machine.
@@ -36,45 +37,37 @@ pub(super) enum Advance {
 
 impl Course {
     pub(super) fn new(entries: impl IntoIterator<Item = Entry>) -> Result<Self, TimelineError> {
-        let mut order = Order::default();
         let mut course = Self {
             events: Vec::new(),
             hashes: Vec::new(),
             end: Icount(0),
             recorded_end: None,
             is_open: false,
+            order: Order::default(),
         };
-        for entry in entries {
-            if !order.admits(&entry) || course.recorded_end.is_some() {
-                return Err(TimelineError::OutOfOrder(entry.icount()));
-            }
-            // A cut-off recording that ends with an event is over when the event is delivered.
-            let after = match &entry {
-                Entry::Event(event) => event.icount.after(1),
-                other => other.icount(),
-            };
-            course.end = course.end.max(after);
-            match entry {
-                Entry::Event(event) => course.events.push(event),
-                Entry::Hash { icount, hash } => course.hashes.push((icount, hash)),
-                Entry::End(end) => course.recorded_end = Some(end),
-            }
-        }
+        course.extend(entries, Icount(0))?;
         Ok(course)
     }
 
-    /// Appends what was recorded since; it goes on to `end`.
+    /// Appends what comes next; it goes on to `end`, or to behind the last entry if that is later.
     pub(super) fn extend(
         &mut self,
         entries: impl IntoIterator<Item = Entry>,
         end: Icount,
     ) -> Result<(), TimelineError> {
+        // A machine may stand at the end already.
+        let here = self.end;
         for entry in entries {
-            let is_late = entry.icount() < self.end || self.recorded_end.is_some();
-            let last = self.events.last().map(|event| event.icount);
-            if is_late || last.is_some_and(|last| entry.icount() < last) {
+            let is_late = entry.icount() < here || self.recorded_end.is_some();
+            if is_late || !self.order.admits(&entry) {
                 return Err(TimelineError::OutOfOrder(entry.icount()));
             }
+            // A recording that breaks off with an event is over when the event is delivered.
+            let after = match &entry {
+                Entry::Event(event) => event.icount.after(1),
+                other => other.icount(),
+            };
+            self.end = self.end.max(after);
             match entry {
                 Entry::Event(event) => self.events.push(event),
                 Entry::Hash { icount, hash } => self.hashes.push((icount, hash)),
@@ -93,6 +86,7 @@ impl Course {
             end: at,
             recorded_end: None,
             is_open: true,
+            order: Order::default(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod arrival;
 mod disk;
 mod gdb;
 
@@ -235,7 +236,7 @@ fn fetch(want: &Want) -> Result<Vec<u8>, String> {
             .into_iter()
             .find(|bytes| ImageHash::of(bytes).to_string() == *hash)
             .ok_or_else(|| "the site does not have it".to_owned()),
-        Want::Trace { url } => Err(format!("{url}: not found (404)")),
+        Want::Trace { url, .. } => Err(format!("{url}: not found (404)")),
         Want::ImageTree { .. } | Want::ImagePart { .. } => Err("the site has no disks".to_owned()),
     }
 }

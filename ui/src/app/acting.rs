@@ -150,6 +150,7 @@ impl App {
             Action::Run(direction) => self.travel(Command::Run { direction }),
             Action::Cancel => {
                 session.wanted = None;
+                session.follows = None;
                 session.stand_still();
                 if self.bridge.runs_at.is_some() {
                     self.main.ask(Command::Cancel, Purpose::Small);

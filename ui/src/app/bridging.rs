@@ -67,6 +67,7 @@ impl App {
                 if let Screen::Open(session) = &mut self.screen {
                     session.player = None;
                     session.wanted = None;
+                    session.follows = None;
                     session.local = None;
                 }
             }

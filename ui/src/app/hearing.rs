@@ -87,8 +87,16 @@ impl App {
                 session.thread = opening.view.thread.unwrap_or(Thread::Current);
                 session.frame_wanted = (opening.view.frame > 0).then_some(opening.view.frame);
                 session.shown = opening.view.shown.unwrap_or_default();
+                if session.recording.is_arriving {
+                    session.arriving = Some((0, session.recording.trace_byte_len));
+                    self.reader.cancel();
+                    (self.reader).ask(Command::Open(TraceSource::Parts), Purpose::Index);
+                    self.reader.ask(Command::Index, Purpose::Index);
+                }
                 if !session.is_live() {
-                    session.wanted = Some(opening.at.map_or(Target::End, Target::Icount));
+                    session.follows = Some(opening.at.map_or(Target::End, Target::Icount));
+                }
+                if !session.is_live() && !session.recording.is_arriving {
                     self.main.ask(
                         Command::Save {
                             embeds_images: false,
@@ -115,9 +123,28 @@ impl App {
                     self.trace = Some(bytes);
                     self.packed = packed;
                 }
+                Some(Purpose::SaveForLink) => {
+                    self.trace = Some(bytes);
+                    self.packed = packed;
+                }
                 Some(Purpose::SaveForFile) => self.host.save_file("recording.rpt", &bytes),
                 _ => {}
             },
+            Message::TracePart { bytes, is_last } => {
+                (self.reader).ask(Command::TracePart { bytes, is_last }, Purpose::Relay);
+            }
+            Message::Arrived { recording, failure } => {
+                if let Screen::Open(session) = &mut self.screen {
+                    session.has_arrived(recording);
+                    self.main.ask(
+                        Command::Save {
+                            embeds_images: false,
+                        },
+                        Purpose::SaveForLink,
+                    );
+                }
+                self.failure = failure.or(self.failure.take());
+            }
             Message::Failed {
                 message,
                 is_cancelled,
@@ -169,7 +196,8 @@ impl App {
             return;
         };
         match message {
-            Message::Opened(recording) => {
+            // Of one that is still coming, the main engine tells more.
+            Message::Opened(recording) if !recording.is_arriving => {
                 session.recording.inputs = recording.inputs;
                 session.recording.keyframes = recording.keyframes;
                 session.recording.end = session.recording.end.max(recording.end);

@@ -164,6 +164,7 @@ impl Page {
 fn recording(is_live: bool) -> Recording {
     Recording {
         keyframes: vec![200_000, 500_000, 700_000],
+        is_arriving: false,
         is_live,
         command: Vec::new(),
         clock_unix_seconds: 1_700_000_000,

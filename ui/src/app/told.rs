@@ -18,6 +18,12 @@ pub(super) fn by_main(
             session.recording.end = end;
             session.note_time(end, nanoseconds);
         }
+        Message::Arriving {
+            end,
+            inputs,
+            done,
+            total,
+        } => session.takes_in(end, inputs, (done, total)),
         Message::Halted { exit_status } => {
             session.recording.exit_status = exit_status;
             session.mode = Mode::Pausing;

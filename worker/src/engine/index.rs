@@ -28,7 +28,16 @@ const A0: usize = 10;
 const A7: usize = 17;
 
 /// Entries out of memory, as a replay takes them.
-type Entries = std::iter::Map<std::vec::IntoIter<Entry>, fn(Entry) -> Result<Entry, Infallible>>;
+#[derive(Default)]
+struct Entries(VecDeque<Entry>);
+
+impl Iterator for Entries {
+    type Item = Result<Entry, Infallible>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.pop_front().map(Ok)
+    }
+}
 
 /// How far it is.
 pub(crate) struct IndexWork {
@@ -38,18 +47,23 @@ pub(crate) struct IndexWork {
 
 enum Phase {
     /// Executes and compares; what is printed comes out.
-    Verify(Box<ReplaySession<Entries>>),
+    Verify {
+        replay: Box<ReplaySession<Entries>>,
+        /// How many entries it has been given.
+        given: usize,
+    },
     /// Executes again and looks at every crossing into and out of the kernel.
     Collect { has_begun: bool },
 }
 
 impl IndexWork {
     pub(crate) fn new(opened: &Opened) -> Result<Self, Refusal> {
-        let entries = opened.file.entries().to_vec().into_iter();
-        let entries: Entries = entries.map(Ok);
-        let replay = ReplaySession::new(opened.source.machine()?, entries);
+        let replay = ReplaySession::new(opened.source.machine()?, Entries::default());
         Ok(Self {
-            phase: Phase::Verify(Box::new(replay)),
+            phase: Phase::Verify {
+                replay: Box::new(replay),
+                given: 0,
+            },
             collector: opened.server.session().kernel().ok().map(Collector::new),
         })
     }
@@ -62,8 +76,20 @@ impl IndexWork {
     ) -> Result<Progress, Refusal> {
         let end = opened.server.session().timeline().end().0;
         match &mut self.phase {
-            Phase::Verify(replay) => {
-                let to = replay.machine().icount().after(SLICE_STEPS);
+            Phase::Verify { replay, given } => {
+                let entries = opened.file.entries();
+                let new = entries[*given..].iter().cloned();
+                replay.entries_mut().0.extend(new);
+                *given = entries.len();
+                let here = replay.machine().icount();
+                let mut to = here.after(SLICE_STEPS);
+                replay.expect_more(opened.arrival.is_some());
+                if opened.arrival.is_some() {
+                    to = to.min(Icount(end));
+                    if to <= here {
+                        return Ok(Progress::Waits);
+                    }
+                }
                 let advanced = replay.advance(to);
                 let outputs = match &advanced {
                     Ok(status) => live::printed(&status.outputs),

@@ -191,6 +191,11 @@ impl Library {
         None
     }
 
+    /// Asks for a trace, which does not come here.
+    pub(crate) fn ask_for_trace(&mut self, want: Want) {
+        self.wants.push_back(want);
+    }
+
     /// Whether an image is there; asks for it when nobody has.
     pub(crate) fn has(&mut self, image: &ImageRef) -> Result<bool, Refusal> {
         if self.images.contains_key(&image.hash) || self.lazy.contains_key(&image.hash) {

@@ -1,12 +1,11 @@
 //! Opening a trace or booting a machine, once everything that it takes has been fetched.
 
+use super::arrival::{Arrival, Reading};
 use super::library::Library;
 use super::live::Live;
 use super::machine::Blueprint;
 use super::{Engine, Progress, Refusal, Subject, because, gdb};
-use crate::protocol::{
-    Boot, Input, InputKind, Message, Recording, RequestId, TerminalSize, TraceSource, Want,
-};
+use crate::protocol::{Boot, Input, InputKind, Message, Recording, RequestId, TerminalSize, Want};
 use reprise_core::event::InputEvent;
 use reprise_core::image::ImageHash;
 use reprise_core::types::TerminalSize as CoreSize;
@@ -16,22 +15,27 @@ use reprise_recorder::entry::{Entry, TimedEvent};
 use reprise_recorder::images::{ImageRef, ImageRole, ImageSet};
 use reprise_recorder::keyframes::TraceKeyframes;
 use reprise_recorder::timeline::{MachineSource, ReplayTimeline, TimelineOptions};
-use reprise_recorder::trace::{Entries, config_from_header, images_from_header};
-use reprise_traces::{BlobHash, Completeness, Header, TraceReader, is_packed, unpack};
+use reprise_recorder::trace::config_from_header;
+use reprise_traces::{Header, TraceReader};
 use serde::Deserialize;
+use std::collections::VecDeque;
 use std::io::Cursor;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A page holds all of a recording's entries in memory: those of a trace that a person could have recorded.
-const ENTRIES_MAX: usize = 1 << 22;
-
 /// What is being opened, and how far it is.
 pub(crate) enum Opening {
-    Boot { boot: Boot, guest: Option<Guest> },
-    Fetch { url: String },
-    Trace { file: Option<TraceFile> },
-    Damaged(Option<Refusal>),
+    Boot {
+        boot: Boot,
+        guest: Option<Guest>,
+    },
+    Trace {
+        arrival: Option<Arrival>,
+        /// It has been looked which images have come with it; whether all of it had come then.
+        unpacked: Option<bool>,
+        /// An image that is found nowhere else may come with the rest.
+        needs_all: bool,
+    },
 }
 
 /// The guest of the site, as its `guest.json` tells.
@@ -50,11 +54,17 @@ struct GuestImage {
 }
 
 /// A trace's bytes, of which there is one copy however many read them.
-#[derive(Clone, Debug)]
-pub(crate) struct Bytes(Arc<[u8]>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Bytes(Arc<Vec<u8>>);
 
 /// Reads shared bytes.
 pub(crate) type Reader = TraceReader<Cursor<Bytes>>;
+
+impl Bytes {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(bytes))
+    }
+}
 
 impl AsRef<[u8]> for Bytes {
     fn as_ref(&self) -> &[u8] {
@@ -62,8 +72,9 @@ impl AsRef<[u8]> for Bytes {
     }
 }
 
-/// A trace that was read through once.
+/// A trace that was read through once, as far as it has come.
 pub(crate) struct TraceFile {
+    /// Empty until all of it has come.
     bytes: Bytes,
     pub(crate) header: Header,
     is_complete: bool,
@@ -77,6 +88,8 @@ pub(crate) struct Opened {
     pub(crate) source: Arc<dyn MachineSource>,
     /// What it is looked at through; a gdb may be its client.
     pub(crate) server: GdbServer,
+    /// The rest of it, while that is coming.
+    pub(crate) arrival: Option<Arrival>,
 }
 
 impl Opening {
@@ -84,60 +97,27 @@ impl Opening {
         Self::Boot { boot, guest: None }
     }
 
-    pub(crate) fn trace(source: TraceSource) -> Self {
-        match source {
-            TraceSource::Url(url) => Self::Fetch { url },
-            TraceSource::Bytes(bytes) => Self::from_bytes(bytes),
-        }
-    }
-
-    fn from_bytes(bytes: Vec<u8>) -> Self {
-        let file = if is_packed(&bytes) {
-            unpack(&bytes)
-                .map_err(Refusal::from)
-                .and_then(TraceFile::read)
-        } else {
-            TraceFile::read(bytes)
-        };
-        match file {
-            Ok(file) => Self::Trace { file: Some(file) },
-            Err(refusal) => Self::Damaged(Some(refusal)),
+    pub(crate) fn trace(arrival: Arrival) -> Self {
+        Self::Trace {
+            arrival: Some(arrival),
+            unpacked: None,
+            needs_all: false,
         }
     }
 }
 
 impl TraceFile {
-    fn read(bytes: Vec<u8>) -> Result<Self, Refusal> {
-        let bytes = Bytes(bytes.into());
-        let reader = TraceReader::open(Cursor::new(bytes.clone()))?;
-        let header = reader.header().clone();
-        let is_complete = reader.completeness() == Completeness::Complete;
-        let images = images_from_header(&header);
-        config_from_header(&header)?;
-        let mut entries = Vec::new();
-        for entry in Entries::new(reader) {
-            entries.push(entry?);
-            if entries.len() > ENTRIES_MAX {
-                return Err(because(format!(
-                    "the trace has more than {ENTRIES_MAX} events, too many for a page: replay it with the command line"
-                )));
-            }
-        }
-        Ok(Self {
-            bytes,
-            header,
-            is_complete,
-            entries,
-            images,
+    /// A reader at its start. All of it must have come.
+    pub(crate) fn reader(&self) -> Result<Reader, Refusal> {
+        let source = Cursor::new(self.bytes.clone());
+        Ok(match self.is_complete {
+            // It was read through when it came.
+            true => TraceReader::open_indexed(source)?,
+            false => TraceReader::open(source)?,
         })
     }
 
-    /// A reader at its start.
-    pub(crate) fn reader(&self) -> Result<Reader, Refusal> {
-        Ok(TraceReader::open(Cursor::new(self.bytes.clone()))?)
-    }
-
-    /// The file's bytes.
+    /// The file's bytes. All of it must have come.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes.0
     }
@@ -152,26 +132,23 @@ impl TraceFile {
         &self.images
     }
 
-    /// Takes the images that it carries into the library.
-    fn unpack(&self, library: &mut Library) -> Result<(), Refusal> {
-        let mut reader = self.reader()?;
-        for image in &self.images {
-            let hash = BlobHash(image.hash.0);
-            if library.image(&image.hash).is_none() && reader.index().blobs.contains_key(&hash) {
-                library.insert(reader.blob(&hash)?);
-            }
-        }
-        Ok(())
+    /// Takes all of its bytes, which were read through.
+    fn complete(&mut self, arrival: Arrival) -> Result<Reader, Refusal> {
+        self.is_complete = arrival.is_complete();
+        self.bytes = arrival.into_bytes();
+        self.reader()
     }
 
-    fn recording(&self, timeline: &ReplayTimeline) -> Recording {
+    fn recording(&self, timeline: &ReplayTimeline, arrival: Option<&Arrival>) -> Recording {
         let config = &self.header.config;
+        let byte_len = arrival.map_or(self.bytes.0.len() as u64, |arrival| arrival.progress().1);
         Recording {
             is_live: false,
             end: timeline.end().0,
             exit_status: timeline.recorded_end().and_then(|end| end.exit_status),
-            is_incomplete: !self.is_complete,
-            trace_byte_len: self.bytes.0.len() as u64,
+            is_incomplete: arrival.is_none() && !self.is_complete,
+            is_arriving: arrival.is_some(),
+            trace_byte_len: byte_len,
             ram_mebibytes: (config.ram_bytes >> 20) as u32,
             terminal: TerminalSize {
                 columns: config.terminal.columns,
@@ -181,6 +158,75 @@ impl TraceFile {
             keyframes: timeline.keyframes().iter().map(|at| at.0).collect(),
             ..told_of(timeline.events())
         }
+    }
+}
+
+impl Opened {
+    /// Reads on in what has come since, for a slice. Whether there is more to read at once.
+    pub(crate) fn read_on(&mut self, out: &mut VecDeque<Message>) -> bool {
+        let Some(arrival) = self.arrival.as_mut().filter(|arrival| arrival.has_news()) else {
+            return false;
+        };
+        let reading = arrival.read_on();
+        let entries = arrival.take_entries();
+        let timeline = self.server.session_mut().timeline_mut();
+        let known = timeline.events().len();
+        let grown = timeline
+            .extend(entries.iter().cloned(), arrival.known_to())
+            .map_err(Refusal::from);
+        let (done, total) = arrival.progress();
+        out.push_back(Message::Arriving {
+            end: timeline.end().0,
+            inputs: timeline.events()[known..]
+                .iter()
+                .filter_map(input)
+                .collect(),
+            done,
+            total,
+        });
+        if let Some(bytes) = arrival.pass_on() {
+            let is_last = false;
+            out.push_back(Message::TracePart { bytes, is_last });
+        }
+        self.file.entries.extend(entries);
+        match grown.and(reading) {
+            Ok(Reading::More) => true,
+            Ok(Reading::Waits) => false,
+            Ok(Reading::Over) => {
+                let why = arrival.loss().map(str::to_owned);
+                self.has_arrived(why, out);
+                false
+            }
+            Err(refusal) => {
+                let why = refusal.sentence();
+                arrival.end(Err(why.clone()));
+                self.has_arrived(Some(why), out);
+                false
+            }
+        }
+    }
+
+    /// No more of the trace will come.
+    fn has_arrived(&mut self, why: Option<String>, out: &mut VecDeque<Message>) {
+        let Some(arrival) = self.arrival.take() else {
+            return;
+        };
+        if arrival.want().is_some() {
+            let (bytes, is_last) = (Vec::new(), true);
+            out.push_back(Message::TracePart { bytes, is_last });
+        }
+        // What cannot be read as a file has no keyframes; what was read of it stays.
+        let reader = self.file.complete(arrival);
+        let timeline = self.server.session_mut().timeline_mut();
+        if let Ok(reader) = reader {
+            timeline.set_keyframes(Box::new(TraceKeyframes::new(reader)));
+        }
+        out.push_back(Message::Arrived {
+            recording: self.file.recording(timeline, None),
+            failure: why.filter(|_| !self.file.is_complete).map(|why| {
+                format!("the rest of the recording is missing, what is here replays: {why}")
+            }),
+        });
     }
 }
 
@@ -203,6 +249,7 @@ pub(crate) fn told_of(events: &[TimedEvent]) -> Recording {
         end: 0,
         exit_status: None,
         is_incomplete: false,
+        is_arriving: false,
         trace_byte_len: 0,
         ram_mebibytes: 0,
         terminal: size(start.map(|start| start.terminal).unwrap_or_default()),
@@ -291,27 +338,40 @@ impl Engine {
         wall: Duration,
     ) -> Result<Progress, Refusal> {
         match opening {
-            Opening::Fetch { url } => {
-                let want = Want::Trace { url: url.clone() };
-                let Some(bytes) = self.library.take(&want) else {
-                    return Ok(Progress::Waits);
-                };
-                *opening = Opening::from_bytes(bytes?);
-                Ok(Progress::More)
-            }
-            Opening::Damaged(refusal) => Err(refusal
-                .take()
-                .unwrap_or_else(|| because("no trace is there"))),
-            Opening::Trace { file } => {
-                let Some(known) = file else {
+            Opening::Trace {
+                arrival,
+                unpacked,
+                needs_all,
+            } => {
+                let Some(known) = arrival else {
                     return Ok(Progress::Done);
                 };
-                known.unpack(&mut self.library)?;
-                if !fetched(&mut self.library, &known.images)? {
+                let reading = known.read_on()?;
+                if reading == Reading::More {
+                    return Ok(Progress::More);
+                }
+                let is_over = reading == Reading::Over;
+                if let (true, Some(why)) = (is_over, known.loss()) {
+                    // Somebody who has seen nothing of it yet tries again.
+                    return Err(because(why));
+                }
+                if !is_over && (*needs_all || !known.has_begun()) {
                     return Ok(Progress::Waits);
                 }
-                if let Some(file) = file.take() {
-                    self.open_trace(id, file)?;
+                if unpacked.replace(is_over) != Some(is_over) {
+                    known.unpack_images(&mut self.library)?;
+                }
+                match fetched(&mut self.library, &known.images()) {
+                    Ok(true) => {}
+                    Ok(false) => return Ok(Progress::Waits),
+                    Err(_) if !is_over => {
+                        *needs_all = true;
+                        return Ok(Progress::Waits);
+                    }
+                    Err(refusal) => return Err(refusal),
+                }
+                if let Some(arrival) = arrival.take() {
+                    self.open_trace(id, arrival, is_over)?;
                 }
                 Ok(Progress::Done)
             }
@@ -337,22 +397,53 @@ impl Engine {
         }
     }
 
-    fn open_trace(&mut self, id: RequestId, file: TraceFile) -> Result<(), Refusal> {
-        let config = config_from_header(&file.header)?;
+    fn open_trace(
+        &mut self,
+        id: RequestId,
+        mut arrival: Arrival,
+        is_over: bool,
+    ) -> Result<(), Refusal> {
+        let Some(header) = arrival.header().cloned() else {
+            // Too little of it to say more than that.
+            TraceReader::open(Cursor::new(arrival.bytes()))?;
+            return Err(because("the trace has no header"));
+        };
+        let config = config_from_header(&header)?;
+        let mut file = TraceFile {
+            bytes: Bytes::default(),
+            header,
+            is_complete: false,
+            entries: arrival.take_entries(),
+            images: arrival.images(),
+        };
         let images = ImageSet::find(&file.images, &mut self.library)?;
         let source: Arc<dyn MachineSource> = Arc::new(Blueprint::new(config, images)?);
-        let timeline = ReplayTimeline::new(
+        let mut timeline = ReplayTimeline::new(
             Arc::clone(&source),
             file.entries.iter().cloned(),
-            Box::new(TraceKeyframes::new(file.reader()?)),
+            Box::new(()),
             TimelineOptions::default(),
         )?;
-        self.messages
-            .push_back(Message::Opened(file.recording(&timeline)));
+        let mut arrival = if is_over {
+            let keyframes = TraceKeyframes::new(file.complete(arrival)?);
+            timeline.set_keyframes(Box::new(keyframes));
+            None
+        } else {
+            timeline.extend([], arrival.known_to())?;
+            Some(arrival)
+        };
+        let recording = file.recording(&timeline, arrival.as_ref());
+        self.messages.push_back(Message::Opened(recording));
+        if let Some(bytes) = arrival.as_mut().and_then(Arrival::pass_on) {
+            let is_last = false;
+            self.messages
+                .push_back(Message::TracePart { bytes, is_last });
+        }
         self.subject = Subject::Trace(Box::new(Opened {
             file,
             source,
             server: gdb::server(DebugSession::new(timeline)),
+            arrival,
         }));
         self.tell_position(id, Vec::new(), Vec::new(), true);
         Ok(())
