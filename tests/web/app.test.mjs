@@ -189,6 +189,65 @@ test('below a folder, from a server without ranges', async () => {
   }
 });
 
+test('a trace is replayed while the rest of it is coming', async () => {
+  const plain = path.join(folder, 'coming-plain.rpt');
+  const trace = path.join(folder, 'coming.rpt');
+  const script = 'echo the first line; i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo the last line';
+  const recorded = await reprise('record', '--quiet', '-o', plain, '--', '/bin/sh', '-c', script);
+  assert.equal(recorded.status, 0, recorded.stderr);
+  // With snapshots there are bytes between its events.
+  const indexed = await reprise('index', plain, '-o', trace, '--every', '2097152');
+  assert.equal(indexed.status, 0, indexed.stderr);
+  const { icount, hash } = await replayed(trace);
+  const bytes = await readFile(trace);
+  const held = bytes.length - 200_000;
+  let response;
+  const headers = { 'Content-Length': bytes.length };
+  const slowly = (other) => {
+    response = other;
+    response.writeHead(200, headers);
+    response.write(bytes.subarray(0, held));
+  };
+  const other = await plainServer({ answers: { 'traces/coming.rpt': { answer: slowly } } });
+  const opened = async (app, how) => {
+    const { end } = await app.until('what is there', (state) => state.arriving?.[0] === held && state.whole_screen.includes('first'));
+    assert.ok(end > 0 && end < icount, `${end} of ${icount}`);
+    const there = await app.until('the end of it', (state) => state.icount === end);
+    assert.doesNotMatch(there.whole_screen, /the last line/);
+    await app.shot(`coming-${how}`);
+    // The person goes where they like in it.
+    await app.click(STEP_BACK);
+    await app.until('a step back', (state) => state.icount < end);
+    return end;
+  };
+  try {
+    await using(`${other.url}#trace=traces/coming.rpt`, async (app) => {
+      await opened(app, 'whole');
+      response.end(bytes.subarray(held));
+      const whole = await app.whole();
+      assert.deepEqual([whole.verified_icount, whole.verified_hash], [icount, hash]);
+      assert.match(whole.whole_screen, /the last line/);
+      assert.equal(whole.arriving, null);
+      assert.ok(whole.icount < whole.end, 'it has stayed where the person went');
+    });
+    await using(
+      `${other.url}#trace=traces/coming.rpt`,
+      async (app) => {
+        const end = await opened(app, 'broken-off');
+        response.destroy();
+        const { failure } = await app.until('why it ends there', (state) => state.failure);
+        assert.match(failure, /the rest of the recording is missing, what is here replays: .*broke off/);
+        const whole = await app.whole();
+        assert.ok(whole.end >= end && whole.verified_icount <= whole.end, JSON.stringify(whole));
+        await app.shot('broken-off');
+      },
+      { complaints: [/Failed to load resource|net::ERR/] },
+    );
+  } finally {
+    await other.stop();
+  }
+});
+
 test('a disk is read in parts, and each part once', async () => {
   const disk = path.join(folder, 'disk.img');
   await writeFile(disk, randomBytes(24 << 20));

@@ -197,7 +197,7 @@ impl App {
     }
 
     fn show_start(&mut self, ui: &mut Ui) {
-        self.show_failure(ui);
+        show_failure(ui, &mut self.failure);
         let event = CentralPanel::default()
             .show(ui, |ui| self.start.show(ui))
             .inner;
@@ -283,6 +283,7 @@ impl App {
             controls::status(ui, session, progress);
             controls::bridge_status(ui, bridge, session.recording.end);
         });
+        show_failure(ui, &mut self.failure);
         let is_typing = self.terminal.has_focus() && session.is_running()
             || ui.ctx().egui_wants_keyboard_input() && !self.terminal.has_focus();
         let mut actions = Vec::new();
@@ -326,7 +327,6 @@ impl App {
         if can_use && !is_typing {
             asked.extend(self.controls.keys(ui, session));
         }
-        self.show_failure(ui);
         for event in heard.terminal {
             self.terminal_did(ui, event);
         }
@@ -339,20 +339,6 @@ impl App {
         for action in actions {
             self.act(ui, action);
         }
-    }
-
-    fn show_failure(&mut self, ui: &mut Ui) {
-        let Some(text) = self.failure.clone() else {
-            return;
-        };
-        Panel::bottom("failure").show(ui, |ui| {
-            ui.horizontal_wrapped(|ui| {
-                ui.colored_label(ui.visuals().error_fg_color, text);
-                if ui.button("Dismiss").clicked() {
-                    self.failure = None;
-                }
-            });
-        });
     }
 
     /// Asks for what is needed next.
@@ -380,6 +366,22 @@ impl App {
                 }
             }
         }
+    }
+}
+
+/// What went wrong last, until the person dismisses it. It takes its room before what fills the rest does.
+fn show_failure(ui: &mut Ui, failure: &mut Option<String>) {
+    let Some(text) = failure else {
+        return;
+    };
+    let is_dismissed = Panel::bottom("failure").show(ui, |ui| {
+        ui.horizontal_wrapped(|ui| {
+            ui.colored_label(ui.visuals().error_fg_color, text.as_str());
+            ui.button("Dismiss").clicked()
+        })
+    });
+    if is_dismissed.inner.inner {
+        *failure = None;
     }
 }
 

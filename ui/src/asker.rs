@@ -77,7 +77,7 @@ impl Progress {
     pub(crate) fn of_arrival((done, total): (u64, u64)) -> Progress {
         Progress {
             id: 0,
-            what: "the rest of the recording is coming".to_owned(),
+            what: "receiving".to_owned(),
             done,
             total,
         }

@@ -103,7 +103,8 @@ const TYPES = {
 };
 
 /// A plain server of the site below `prefix`, as a static host is one: no ranges, no headers of ours. `answers` maps a
-/// path below the prefix to what is answered instead: `{ status, headers, bytes }`, or `{ breaksOff: true }`.
+/// path below the prefix to what is answered instead: `{ status, headers, bytes }`, `{ breaksOff: true }`, or `{ answer }`, a
+/// function that is given the response.
 export async function plainServer({ prefix = '/', answers = {} } = {}) {
   const server = createServer(async (request, response) => {
     const name = decodeURIComponent(new URL(request.url, 'http://localhost').pathname);
@@ -113,6 +114,10 @@ export async function plainServer({ prefix = '/', answers = {} } = {}) {
     if (answer.breaksOff) {
       response.writeHead(200, { 'Content-Length': '1000000' });
       response.write('the beginning', () => response.destroy());
+      return;
+    }
+    if (answer.answer) {
+      answer.answer(response);
       return;
     }
     response.writeHead(answer.status ?? 200, answer.headers ?? {});

@@ -199,6 +199,7 @@ impl Engine {
 
     /// Lets the server do something, which answers how much of what waits it has taken, and says what came of it.
     fn with_gdb(&mut self, action: impl FnOnce(&mut GdbServer, &mut Sliced<'_>, &[u8]) -> usize) {
+        let is_arriving = self.arrival().is_some();
         let Some(server) = server_of(&mut self.subject) else {
             return;
         };
@@ -233,7 +234,9 @@ impl Engine {
         let stop = server.take_stop();
         if was_running || stop.is_some() || place != gdb.told {
             gdb.told = place;
-            let mut reasons = stop.as_ref().map(words::reasons).unwrap_or_default();
+            let reasons = stop.as_ref();
+            let reasons = reasons.map(|stop| words::reasons(stop, is_arriving));
+            let mut reasons = reasons.unwrap_or_default();
             reasons.extend(
                 place
                     .1

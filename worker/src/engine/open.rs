@@ -434,10 +434,19 @@ impl Engine {
         };
         let recording = file.recording(&timeline, arrival.as_ref());
         self.messages.push_back(Message::Opened(recording));
-        if let Some(bytes) = arrival.as_mut().and_then(Arrival::pass_on) {
-            let is_last = false;
-            self.messages
-                .push_back(Message::TracePart { bytes, is_last });
+        if let Some(arrival) = &mut arrival {
+            let (done, total) = arrival.progress();
+            self.messages.push_back(Message::Arriving {
+                end: timeline.end().0,
+                inputs: Vec::new(),
+                done,
+                total,
+            });
+            let bytes = arrival.pass_on();
+            self.messages.extend(bytes.map(|bytes| {
+                let is_last = false;
+                Message::TracePart { bytes, is_last }
+            }));
         }
         self.subject = Subject::Trace(Box::new(Opened {
             file,

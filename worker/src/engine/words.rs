@@ -9,11 +9,14 @@ pub(crate) fn nanoseconds(time: GuestTime) -> u64 {
     time.0.saturating_mul(NANOSECONDS_PER_TICK)
 }
 
-/// Why a session stands still.
-pub(crate) fn reasons(stop: &Stop) -> Vec<String> {
+/// Why a session stands still; `is_arriving` when the recording's end is still to come.
+pub(crate) fn reasons(stop: &Stop, is_arriving: bool) -> Vec<String> {
     let mut words: Vec<String> = stop.reasons.iter().filter_map(reason).collect();
     match stop.edge {
         Some(TraceEdge::Begin) => words.push("the start of the recording".to_owned()),
+        Some(TraceEdge::End) if is_arriving => {
+            words.push("the end of what has come so far".to_owned());
+        }
         Some(TraceEdge::End) => words.push("the end of the recording".to_owned()),
         None => {}
     }
