@@ -7,6 +7,7 @@ use reprise_core::debug::{DebugHit, DebugPlan, HitKind, Watch, WatchKind, WatchP
 use reprise_core::event::DebugWrite;
 use reprise_core::machine::StateHash;
 use reprise_core::types::{CpuId, GuestPhysAddr, GuestVirtAddr};
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -693,4 +694,66 @@ fn contradictions_are_refused_and_divergences_seen() {
         timeline.seek(end, &mut unhurried),
         Err(TimelineError::Diverged { components, .. }) if components == ["devices"]
     ));
+}
+
+/// Entries of which more come.
+#[derive(Default)]
+struct Coming(VecDeque<Entry>);
+
+impl Iterator for Coming {
+    type Item = Result<Entry, Infallible>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.pop_front().map(Ok)
+    }
+}
+
+#[test]
+fn a_recording_that_comes_entry_by_entry_is_the_same_at_every_end() {
+    let entries = recording(b"abac");
+    let mut timeline = timeline(&[], 64 << 20);
+    let mut session = ReplaySession::new(echo_machine(SEED), Coming::default());
+    session.expect_more(true);
+    for (number, entry) in entries.iter().enumerate() {
+        // An idle jump for the event may be the last step before it.
+        let known = Icount(entry.icount().0.saturating_sub(1));
+        let last = number.checked_sub(1).map(|last| entries[last].clone());
+        session.entries_mut().0.extend(last.clone());
+        timeline.extend(last, known).expect("is in order");
+        let end = timeline.end();
+        timeline.seek(end, &mut unhurried).expect("gets there");
+        let straight = straight_hash(&entries, end);
+        assert_eq!(timeline.state_hash(), straight, "at {end}");
+        while session.machine().icount() < end {
+            assert!(!session.advance(end).expect("is as recorded").finished);
+        }
+        assert_eq!(session.state_hash(), straight, "at {end}");
+    }
+    let last = entries.last().cloned();
+    session.entries_mut().0.extend(last.clone());
+    timeline.extend(last, Icount(0)).expect("is in order");
+    session.expect_more(false);
+    let end = timeline.end();
+    while !session.advance(end).expect("is as recorded").finished {}
+    assert_eq!(session.end(), timeline.recorded_end());
+    assert_eq!(session.end().map(|end| end.icount), Some(end));
+}
+
+#[test]
+fn what_comes_later_is_not_before_what_was_there() {
+    let entries = recording(b"a");
+    let hash = straight_hash(&entries, Icount(1));
+    let (at, mut event) = (entries.iter())
+        .find_map(|entry| match entry {
+            Entry::Event(event) if event.icount.0 > 0 => Some((event.icount, event.clone())),
+            _ => None,
+        })
+        .expect("an input");
+    // The idle jump for it would be the step before the hash, and whoever stood there has made another.
+    event.skip = 1;
+    let mut timeline = timeline(&[Entry::Hash { icount: at, hash }], 64 << 20);
+    assert_eq!(
+        timeline.extend([Entry::Event(event)], at),
+        Err(TimelineError::OutOfOrder(at))
+    );
 }
