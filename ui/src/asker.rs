@@ -104,6 +104,8 @@ pub(crate) struct Asker {
     last: RequestId,
     waiting: BTreeMap<RequestId, Purpose>,
     progress: Option<Progress>,
+    /// The request by which the engine leaves what it had. What it says before it has done so is about that.
+    leaving: Option<RequestId>,
 }
 
 impl Asker {
@@ -113,6 +115,7 @@ impl Asker {
             last: 0,
             waiting: BTreeMap::new(),
             progress: None,
+            leaving: None,
         }
     }
 
@@ -128,11 +131,28 @@ impl Asker {
 
     /// What has been said, with the purpose of the request that it ends.
     pub(crate) fn poll(&mut self) -> Vec<(Message, Option<Purpose>)> {
-        let messages = self.link.poll();
+        let messages = self.link.poll().into_iter();
         messages
-            .into_iter()
-            .map(|message| self.note(message))
+            .filter_map(|message| {
+                let is_left = matches!(message, Message::Done { id } if Some(id) == self.leaving);
+                let noted = self.note(message);
+                if is_left {
+                    self.leaving = None;
+                    return None;
+                }
+                self.leaving.is_none().then_some(noted)
+            })
             .collect()
+    }
+
+    /// Leaves what the engine has open, and whatever is under way with it: nothing more is heard of that.
+    pub(crate) fn leave(&mut self) {
+        // An engine that was asked for nothing has nothing to say.
+        if self.last > 0 {
+            self.cancel();
+            self.leaving = Some(self.ask(Command::Close, Purpose::Small));
+            self.progress = None;
+        }
     }
 
     fn note(&mut self, message: Message) -> (Message, Option<Purpose>) {

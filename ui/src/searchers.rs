@@ -12,7 +12,7 @@ use std::ops::RangeInclusive;
 /// Engines that search at a time.
 const SEARCHERS_MAX: usize = 8;
 
-/// Memory of an engine beside the guest's RAM, in MiB: checkpoints, and what is known of programs.
+/// Memory of an engine beside the guest's RAM and the trace, in MiB: checkpoints, and what is known of programs.
 const ENGINE_MEBIBYTES: u64 = 384;
 
 /// The part of this computer's memory that searching may take.
@@ -95,7 +95,8 @@ impl Searchers {
 
     /// Begins a search.
     pub(crate) fn begin(&mut self, wanted: &Wanted<'_>, reader: &mut Asker, host: &mut dyn Host) {
-        let count = searcher_count(host.capacity(), wanted.ram_mebibytes);
+        let own = u64::from(wanted.ram_mebibytes) + (wanted.trace.len() as u64 >> 20);
+        let count = searcher_count(host.capacity(), own);
         while self.others.len() + 1 < count.min(wanted.keyframes.len() + 1) {
             let Some(link) = host.start_engine() else {
                 break;
@@ -258,9 +259,9 @@ impl Search {
     }
 }
 
-/// How many engines may search at a time.
-fn searcher_count(capacity: Capacity, ram_mebibytes: u32) -> usize {
-    let engine = u64::from(ram_mebibytes) + ENGINE_MEBIBYTES;
+/// How many engines may search at a time that take `own_mebibytes` each for RAM and trace.
+fn searcher_count(capacity: Capacity, own_mebibytes: u64) -> usize {
+    let engine = own_mebibytes + ENGINE_MEBIBYTES;
     let others = capacity.memory_mebibytes / MEMORY_SHARE / engine;
     let others = usize::try_from(others).unwrap_or(SEARCHERS_MAX);
     // One processor is for the page, and one engine is there already.

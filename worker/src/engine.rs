@@ -156,6 +156,15 @@ impl Engine {
         match request.command {
             Command::Cancel => {
                 self.is_cancelled |= self.work.is_some();
+                // What has not begun yet is not begun.
+                let queued = std::mem::take(&mut self.requests);
+                let (ended, kept): (Vec<_>, Vec<_>) = queued
+                    .into_iter()
+                    .partition(|queued| is_long(&queued.command));
+                self.requests.extend(kept);
+                for Request { id, .. } in ended {
+                    self.refuse(id, Refusal::Cancelled);
+                }
                 self.break_gdb();
                 self.done(request.id);
             }
@@ -678,6 +687,21 @@ fn leaves(command: &Command) -> bool {
     matches!(
         command,
         Command::Boot(_) | Command::Open(_) | Command::Close
+    )
+}
+
+/// Whether a command is one that a person may want to stop.
+fn is_long(command: &Command) -> bool {
+    matches!(
+        command,
+        Command::Boot(_)
+            | Command::Open(_)
+            | Command::Seek(_)
+            | Command::Step { .. }
+            | Command::Run { .. }
+            | Command::FindHits(_)
+            | Command::FindHitsIn { .. }
+            | Command::Index
     )
 }
 

@@ -103,8 +103,8 @@ pub enum Command {
         /// Whether kernel and initrd go in.
         embeds_images: bool,
     },
-    /// Ends what is under way. It is answered as interrupted; the position is where it had got to. A run of gdb's stops as by
-    /// Ctrl-C.
+    /// Ends what is under way, and what has been asked for before and takes long. It is answered as interrupted; the position is
+    /// where it had got to. A run of gdb's stops as by Ctrl-C.
     Cancel,
     /// A gdb debugs what is open from now on, where it stands; other travels end. Until [`Command::DetachGdb`] or
     /// [`Message::GdbGone`], whatever would move the position is refused: it is gdb's.

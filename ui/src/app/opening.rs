@@ -118,10 +118,8 @@ impl App {
     /// Back to the start page; the engines forget what they had.
     pub(super) fn leave(&mut self) {
         self.leave_gdb();
-        for asker in [&mut self.main, &mut self.reader] {
-            asker.cancel();
-            asker.ask(Command::Close, Purpose::Small);
-        }
+        self.main.leave();
+        self.reader.leave();
         self.searchers = Searchers::default();
         self.screen = Screen::Start;
         self.trace = None;

@@ -315,6 +315,43 @@ fn what_cannot_be_opened_leaves_the_start_page() {
 }
 
 #[test]
+fn what_was_left_is_not_taken_for_what_is_opened_next() {
+    let mut page = Page::new();
+    let opens = |page: &mut Page, name: &str| {
+        (page.host.fragment).replace(Some(format!("trace=traces/{name}.rpt")));
+        page.frames();
+        let url = format!("traces/{name}.rpt");
+        page.asked(|command| *command == Command::Open(TraceSource::Url(url.clone())))
+    };
+    let first = opens(&mut page, "first");
+    (page.host.fragment).replace(Some("trace=traces/second.rpt".to_owned()));
+    page.frames();
+    page.asked(|command| *command == Command::Cancel);
+    let close = page.asked(|command| *command == Command::Close);
+    let second = page.asked(|command| matches!(command, Command::Open(_)));
+    // The first was open when the engine heard that it is left.
+    let mut other = recording(false);
+    other.end = 7;
+    page.main_says([
+        Message::Opened(other),
+        Message::Position(position(first, 0)),
+        Message::Failed {
+            id: first,
+            message: "stopped".to_owned(),
+            is_cancelled: true,
+        },
+        Message::Done { id: close },
+    ]);
+    assert_eq!(page.state()["mode"], "opening");
+    page.main_says([
+        Message::Opened(recording(false)),
+        Message::Position(position(second, 0)),
+        Message::Done { id: second },
+    ]);
+    assert_eq!(page.state()["end"], END);
+}
+
+#[test]
 fn a_link_lands_where_it_says() {
     let mut page = Page::new();
     page.host

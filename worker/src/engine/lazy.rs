@@ -131,3 +131,36 @@ impl ImageSource for LazyImage {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+
+    #[test]
+    fn the_parts_that_came_first_are_forgotten_beyond_what_is_kept() {
+        let byte_len = KEPT_BYTES_MAX + 2 * PART_BYTES;
+        let tree = ImageTree::read(std::io::repeat(0).take(byte_len))
+            .expect("is read")
+            .expect("is large enough for a tree");
+        let image = LazyImage::new(tree, byte_len);
+        let part = vec![0; PART_BYTES as usize];
+        let kept = KEPT_BYTES_MAX / PART_BYTES;
+        let reads = |number: u64| image.read_at(number * PART_BYTES, &mut [1; 8]);
+        for number in 0..kept {
+            assert!(image.admits(number * PART_BYTES, &part));
+            image.insert(number * PART_BYTES, part.clone());
+            image.insert(number * PART_BYTES, part.clone());
+        }
+        assert_eq!(reads(0), Ok(()));
+        image.insert(kept * PART_BYTES, part.clone());
+        assert!(reads(0).is_err());
+        assert_eq!(image.take_missed(), Some((0..PART_BYTES, None)));
+        assert_eq!((reads(1), reads(kept)), (Ok(()), Ok(())));
+
+        // What is fetched again is the newest.
+        image.insert(0, part);
+        assert_eq!((reads(0), reads(2)), (Ok(()), Ok(())));
+        assert!(reads(1).is_err());
+    }
+}

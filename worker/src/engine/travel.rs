@@ -15,9 +15,9 @@ use std::ops::{ControlFlow, RangeInclusive};
 /// Hits of one search that are kept.
 const HITS_MAX: usize = 10_000;
 
-/// Looks of the timeline at its control in a slice of a step: some of them milliseconds apart, some microseconds.
+/// Looks of the timeline at its control in a slice of a step or run: some of them milliseconds apart, some microseconds.
 const SLICE_LOOKS_MAX: u32 = 64;
-/// Steps of the machine in a slice of a step, after which the next look ends it.
+/// Steps of the machine in a slice of those, after which the next look ends it.
 const SLICE_STEPS_MAX: u64 = 1 << 20;
 
 /// Going somewhere.
@@ -348,9 +348,9 @@ fn slice_end(_: Icount) -> ControlFlow<()> {
     ControlFlow::Break(())
 }
 
-/// Ends a slice of a step. One by line runs to breakpoints that count in one frame alone: where a recursion meets them
-/// without end, a slice for each of them would cost far more than passing them.
-fn step_slice_end(here: Icount) -> impl FnMut(Icount) -> ControlFlow<()> {
+/// Ends a slice of a step or run. A step by line runs to breakpoints that count in one frame alone, and a run may pass what its
+/// process or condition rejects: where that is met without end, a slice for each would cost far more than passing it.
+fn run_slice_end(here: Icount) -> impl FnMut(Icount) -> ControlFlow<()> {
     let (mut looks, mut steps, mut last) = (0, 0, here.0);
     move |here| {
         looks += 1;
@@ -372,6 +372,7 @@ fn run_slice(
     stops: &Stops,
     has_begun: &mut bool,
 ) -> Result<Stop, Refusal> {
+    let mut slice_end = run_slice_end(session.timeline().position());
     let stop = if *has_begun {
         session.run_on(direction, stops, &mut slice_end)?
     } else {
@@ -398,6 +399,7 @@ fn switch_slice(
         ..DebugPlan::default()
     };
     let timeline = session.timeline_mut();
+    let mut slice_end = run_slice_end(timeline.position());
     let mut judge = |machine: &Machine, _: &DebugHit| {
         let tid = kernel.view(machine).current(CpuId(0)).map(|task| task.tid);
         tid != own
@@ -420,7 +422,7 @@ fn step_slice(
     has_begun: &mut bool,
 ) -> Result<Stop, Refusal> {
     let is_going_on = std::mem::replace(has_begun, true);
-    let mut slice_end = step_slice_end(session.timeline().position());
+    let mut slice_end = run_slice_end(session.timeline().position());
     Ok(match (unit, tid) {
         (StepUnit::Cpu, _) | (StepUnit::Instruction, None) => session.step_cpu(direction, stops)?,
         (_, None) => {

@@ -268,6 +268,35 @@ fn a_trace_that_breaks_off_or_is_damaged_on_its_way_replays_up_to_there() {
 }
 
 #[test]
+fn what_has_not_begun_is_cancelled_as_well() {
+    let bytes = indexed();
+    let mut page = Page::new();
+    let opened = page.send(Command::Open(TraceSource::Bytes(bytes.clone())));
+    page.send(Command::Cancel);
+    page.settle();
+    assert_eq!(page.answer(opened), Some(Err("stopped".to_owned())));
+    page.order(Command::Open(TraceSource::Bytes(bytes)));
+    let long = [
+        Command::Seek(Target::End),
+        Command::Index,
+        Command::Run {
+            direction: Direction::Forward,
+        },
+    ];
+    let long = long.map(|command| page.send(command));
+    let looked = page.send(Command::Look(Look::Hash));
+    page.send(Command::Cancel);
+    let later = page.send(Command::Seek(Target::Icount(1000)));
+    page.settle();
+    for id in long {
+        assert_eq!(page.answer(id), Some(Err("stopped".to_owned())));
+    }
+    assert_eq!(page.answer(looked), Some(Ok(())));
+    assert_eq!(page.answer(later), Some(Ok(())));
+    assert_eq!(page.position().icount, 1000);
+}
+
+#[test]
 fn a_trace_that_is_left_while_it_comes_is_not_mixed_with_the_next() {
     let bytes = indexed();
     let (first, rest) = bytes.split_at(bytes.len() / 2);
