@@ -295,11 +295,11 @@ impl Engine {
 
     /// The trace of which more may come.
     fn arrival(&mut self) -> Option<&mut Arrival> {
-        if let Some((_, Work::Opening(Opening::Trace { arrival, .. }))) = &mut self.work {
-            return arrival.as_mut();
+        if let Some((_, Work::Opening(opening))) = &mut self.work {
+            return opening.arrival();
         }
         match &mut self.subject {
-            Subject::Trace(opened) => opened.arrival.as_mut(),
+            Subject::Trace(opened) => opened.arrival.as_deref_mut(),
             Subject::Live(_) | Subject::Nothing => None,
         }
     }

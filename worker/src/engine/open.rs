@@ -30,7 +30,7 @@ pub(crate) enum Opening {
         guest: Option<Guest>,
     },
     Trace {
-        arrival: Option<Arrival>,
+        arrival: Option<Box<Arrival>>,
         /// It has been looked which images have come with it; whether all of it had come then.
         unpacked: Option<bool>,
         /// An image that is found nowhere else may come with the rest.
@@ -89,7 +89,7 @@ pub(crate) struct Opened {
     /// What it is looked at through; a gdb may be its client.
     pub(crate) server: GdbServer,
     /// The rest of it, while that is coming.
-    pub(crate) arrival: Option<Arrival>,
+    pub(crate) arrival: Option<Box<Arrival>>,
 }
 
 impl Opening {
@@ -97,9 +97,17 @@ impl Opening {
         Self::Boot { boot, guest: None }
     }
 
+    /// The trace that is being opened.
+    pub(crate) fn arrival(&mut self) -> Option<&mut Arrival> {
+        match self {
+            Self::Trace { arrival, .. } => arrival.as_deref_mut(),
+            Self::Boot { .. } => None,
+        }
+    }
+
     pub(crate) fn trace(arrival: Arrival) -> Self {
         Self::Trace {
-            arrival: Some(arrival),
+            arrival: Some(Box::new(arrival)),
             unpacked: None,
             needs_all: false,
         }
@@ -216,7 +224,7 @@ impl Opened {
             out.push_back(Message::TracePart { bytes, is_last });
         }
         // What cannot be read as a file has no keyframes; what was read of it stays.
-        let reader = self.file.complete(arrival);
+        let reader = self.file.complete(*arrival);
         let timeline = self.server.session_mut().timeline_mut();
         if let Ok(reader) = reader {
             timeline.set_keyframes(Box::new(TraceKeyframes::new(reader)));
@@ -400,7 +408,7 @@ impl Engine {
     fn open_trace(
         &mut self,
         id: RequestId,
-        mut arrival: Arrival,
+        mut arrival: Box<Arrival>,
         is_over: bool,
     ) -> Result<(), Refusal> {
         let Some(header) = arrival.header().cloned() else {
@@ -425,14 +433,14 @@ impl Engine {
             TimelineOptions::default(),
         )?;
         let mut arrival = if is_over {
-            let keyframes = TraceKeyframes::new(file.complete(arrival)?);
+            let keyframes = TraceKeyframes::new(file.complete(*arrival)?);
             timeline.set_keyframes(Box::new(keyframes));
             None
         } else {
             timeline.extend([], arrival.known_to())?;
             Some(arrival)
         };
-        let recording = file.recording(&timeline, arrival.as_ref());
+        let recording = file.recording(&timeline, arrival.as_deref());
         self.messages.push_back(Message::Opened(recording));
         if let Some(arrival) = &mut arrival {
             let (done, total) = arrival.progress();
