@@ -15,7 +15,7 @@ export async function fetchGuest(want, siteUrl, progress) {
   return download(new URL('guest.json', import.meta.url), 'the default guest', progress);
 }
 
-/// A trace: relative to the site, or anywhere. What comes of it is handed to `part` as it comes.
+/// A trace: relative to the site, or anywhere. What comes of it is handed to `part` as it comes, until that says no.
 export async function fetchTrace(want, siteUrl, progress, part) {
   let url;
   try {
@@ -221,7 +221,7 @@ server would have to send Access-Control-Allow-Origin); download the file and op
 
 async function readAll(reader, bytesMax, tell, part) {
   const pieces = [];
-  const take = part ?? ((piece) => pieces.push(piece));
+  const take = part ?? ((piece) => pieces.push(piece) > 0);
   let length = 0;
   for (let next = await reader.read(); !next.done; next = await reader.read()) {
     length += next.value.length;
@@ -229,7 +229,10 @@ async function readAll(reader, bytesMax, tell, part) {
       await reader.cancel();
       throw new RangeError('too large');
     }
-    take(next.value);
+    if (!take(next.value)) {
+      await reader.cancel();
+      break;
+    }
     tell(length);
   }
   const all = new Uint8Array(part === undefined ? length : 0);

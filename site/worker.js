@@ -72,7 +72,11 @@ const REFETCHERS = { image: refetchImage, part: refetchPart };
 /// Fetches what the engine wants; a failure is one sentence for the person.
 async function supply(want) {
   const progress = (done, total) => tell((engine) => engine.progress(want.key, done, total));
-  const part = (bytes) => tell((engine) => engine.supply_part(want.key, bytes));
+  const part = (bytes) => {
+    let isWanted = false;
+    tell((engine) => (isWanted = engine.supply_part(want.key, bytes)));
+    return isWanted;
+  };
   const hand = (bytes) => {
     let isTaken = true;
     // It answers false where the bytes have another hash than it wants.

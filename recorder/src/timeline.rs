@@ -17,6 +17,7 @@ use crate::entry::{End, Entry, TimedEvent};
 use crate::play::PlayError;
 use checkpoints::Checkpoints;
 use course::{Advance, Course};
+use diversion::Parent;
 use reprise_core::machine::{Machine, MachineError, Snapshot, StateHash};
 use reprise_core::types::{GuestTime, Icount};
 use std::collections::BTreeMap;
@@ -160,6 +161,17 @@ pub struct Mark {
     pub icount: Icount,
 }
 
+/// What is known of a recording.
+#[derive(Clone, Copy, Debug)]
+pub struct Extent<'a> {
+    /// The last position.
+    pub end: Icount,
+    /// The input events, in order.
+    pub events: &'a [TimedEvent],
+    /// How it ended, if its recorder lived to say so.
+    pub recorded_end: Option<End>,
+}
+
 /// A recording that can be visited at any position. See the module's documentation.
 pub struct ReplayTimeline {
     source: Arc<dyn MachineSource>,
@@ -168,7 +180,7 @@ pub struct ReplayTimeline {
     is_broken: bool,
     course: Course,
     /// The recording, while a diversion from it is in force.
-    parent: Option<diversion::Parent>,
+    parent: Option<Parent>,
     checkpoints: Checkpoints,
     keyframes: Box<dyn KeyframeSource>,
     /// Keyframes that were used and that no execution from before them has confirmed yet.
@@ -230,6 +242,17 @@ impl ReplayTimeline {
     #[must_use]
     pub fn end(&self) -> Icount {
         self.course.end
+    }
+
+    /// The recording, also while a diversion from it is in force.
+    #[must_use]
+    pub fn recording(&self) -> Extent<'_> {
+        let course = self.parent.as_ref().map_or(&self.course, Parent::course);
+        Extent {
+            end: course.end,
+            events: &course.events,
+            recorded_end: course.recorded_end,
+        }
     }
 
     /// Appends what comes next in a recording that goes on, or that has come in part: `entries`, up to the position `end` of

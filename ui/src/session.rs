@@ -219,7 +219,7 @@ impl Session {
 
     /// Remembers where it is, since it is about to be elsewhere.
     pub(crate) fn leave(&mut self) {
-        self.follows = None;
+        self.stay();
         let here = self.icount();
         if self.back.last() != Some(&here) {
             self.back.push(here);
@@ -243,6 +243,12 @@ impl Session {
         Some(place)
     }
 
+    /// The person wants to be where they are, or goes elsewhere: not to where the engine was to go.
+    pub(crate) fn stay(&mut self) {
+        self.follows = None;
+        self.frame_wanted = None;
+    }
+
     /// Wants to go on to where the engine is to go, as far as the recording has come. Called when it stands.
     pub(crate) fn follow(&mut self) {
         let Some(target) = self.follows.filter(|_| self.wanted.is_none()) else {
@@ -260,7 +266,7 @@ impl Session {
 
     /// Shows a place, and lets the engine follow.
     pub(crate) fn go_to(&mut self, icount: u64) {
-        self.follows = None;
+        self.stay();
         self.player = None;
         self.local = Some(icount);
         self.wanted = Some(Target::Icount(icount));

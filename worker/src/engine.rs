@@ -227,11 +227,10 @@ impl Engine {
         }
     }
 
-    /// Hands in the next bytes of a trace that was wanted; more follow.
-    pub fn supply_part(&mut self, want: &Want, bytes: &[u8]) {
-        if let Some(arrival) = self.fetched_arrival(want) {
-            arrival.add(bytes);
-        }
+    /// Hands in the next bytes of a trace that was wanted; more follow. False if nobody wants it any more.
+    pub fn supply_part(&mut self, want: &Want, bytes: &[u8]) -> bool {
+        let arrival = self.fetched_arrival(want);
+        arrival.map(|arrival| arrival.add(bytes)).is_some()
     }
 
     /// Whether bytes are what is wanted, as far as that can be told: an image by its hash.
@@ -244,6 +243,8 @@ impl Engine {
     pub fn fetched(&mut self, want: &Want, done: u64, total: u64) {
         if let Some(arrival) = self.fetched_arrival(want) {
             arrival.expect(total);
+        } else if matches!(want, Want::Trace { .. }) {
+            return;
         }
         let Some((id, work)) = &self.work else {
             return;

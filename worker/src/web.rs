@@ -94,7 +94,9 @@ impl EngineWorker {
                 "offset": offset, "length": length,
             }),
             Want::Guest => json!({ "key": key, "kind": "guest" }),
-            Want::Trace { url, .. } => json!({ "key": key, "kind": "trace", "url": url }),
+            Want::Trace { url, .. } => {
+                json!({ "key": key, "kind": "trace", "url": url })
+            }
         };
         self.wanted.insert(key, want);
         Some(told.to_string())
@@ -112,11 +114,10 @@ impl EngineWorker {
         true
     }
 
-    /// Hands in the next bytes of a trace that was wanted; more follow.
-    pub fn supply_part(&mut self, key: &str, bytes: &[u8]) {
-        if let Some(want) = self.wanted.get(key) {
-            self.engine.supply_part(want, bytes);
-        }
+    /// Hands in the next bytes of a trace that was wanted; more follow. False if nobody wants it any more.
+    pub fn supply_part(&mut self, key: &str, bytes: &[u8]) -> bool {
+        let want = self.wanted.get(key);
+        want.is_some_and(|want| self.engine.supply_part(want, bytes))
     }
 
     /// Says why what was wanted cannot be had.

@@ -22,6 +22,11 @@ pub(super) struct Parent {
 }
 
 impl Parent {
+    /// What happens in the recording.
+    pub(super) fn course(&self) -> &Course {
+        &self.course
+    }
+
     /// Forgets all states of the recording.
     pub(super) fn forget_states(&mut self) {
         self.later.clear();

@@ -91,6 +91,7 @@ impl App {
             }
             Control::Play(speed) => match speed {
                 Some(speed) => {
+                    session.stay();
                     let from = session.icount();
                     session.player = Some(Player {
                         speed,
@@ -150,13 +151,16 @@ impl App {
             Action::Run(direction) => self.travel(Command::Run { direction }),
             Action::Cancel => {
                 session.wanted = None;
-                session.follows = None;
+                session.stay();
                 session.stand_still();
                 if self.bridge.runs_at.is_some() {
                     self.main.ask(Command::Cancel, Purpose::Small);
                 }
                 self.main.cancel();
-                self.reader.cancel();
+                // Whoever reads through what is coming has to be there for the rest.
+                if session.arriving.is_none() {
+                    self.reader.cancel();
+                }
                 self.searchers.cancel();
             }
             Action::SelectThread(thread) => {

@@ -67,7 +67,7 @@ impl App {
                 if let Screen::Open(session) = &mut self.screen {
                     session.player = None;
                     session.wanted = None;
-                    session.follows = None;
+                    session.stay();
                     session.local = None;
                 }
             }

@@ -17,6 +17,13 @@ use std::io::Cursor;
 /// How much of a trace is read in a slice: some milliseconds' work.
 const READ_BYTES: usize = 256 << 10;
 
+/// What is passed on at a time, in bytes.
+const PASSED_BYTES_MAX: usize = 4 << 20;
+
+/// How often all that has come is read again for what is in it beside records. Who records needs it once, for the files of the
+/// start.
+const READERS_MAX: u32 = 8;
+
 /// A page holds all of a recording's entries in memory: those of a trace that a person could have recorded.
 const ENTRIES_MAX: usize = 1 << 22;
 
@@ -69,8 +76,12 @@ pub(crate) struct Arrival {
     /// What has been read and not been taken yet.
     entries: Vec<Entry>,
     entry_count: usize,
-    /// Bytes are damaged: what follows them is no part of the recording.
-    is_damaged: bool,
+    /// Nothing that follows is part of the recording: it is damaged, or cannot be.
+    is_cut: bool,
+    /// Why it was cut, where it was not damage.
+    flaw: Option<String>,
+    /// How many readers were opened for blobs.
+    reader_count: u32,
 }
 
 impl Arrival {
@@ -85,7 +96,9 @@ impl Arrival {
             stream: StreamReader::new(),
             entries: Vec::new(),
             entry_count: 0,
-            is_damaged: false,
+            is_cut: false,
+            flaw: None,
+            reader_count: 0,
         }
     }
 
@@ -124,8 +137,13 @@ impl Arrival {
 
     /// Takes the next bytes.
     pub(crate) fn add(&mut self, bytes: &[u8]) {
-        if self.rest == Rest::Coming {
+        if self.rest != Rest::Coming {
+            return;
+        }
+        if self.bytes.try_reserve(bytes.len()).is_ok() {
             self.bytes.extend_from_slice(bytes);
+        } else {
+            self.rest = Rest::Lost("there is no memory for more of it".to_owned());
         }
     }
 
@@ -137,6 +155,18 @@ impl Arrival {
                 Err(reason) => Rest::Lost(reason),
             };
         }
+    }
+
+    /// Nothing more of it is used: what follows cannot be, for this reason.
+    pub(crate) fn cut(&mut self, reason: String) {
+        self.is_cut = true;
+        self.flaw = Some(reason.clone());
+        self.rest = Rest::Lost(reason);
+    }
+
+    /// Why what follows cannot be.
+    pub(crate) fn flaw(&self) -> Option<&str> {
+        self.flaw.as_deref()
     }
 
     /// How many bytes there will be.
@@ -165,20 +195,25 @@ impl Arrival {
         }
     }
 
-    /// What has come of a fetched trace since it was asked last, to be passed on to another engine.
+    /// The next piece of what has come of a fetched trace, to be passed on to another engine.
     pub(crate) fn pass_on(&mut self) -> Option<Vec<u8>> {
-        let new = &self.bytes[self.passed_on..];
-        if new.is_empty() || self.want().is_none() {
+        let end = (self.passed_on + PASSED_BYTES_MAX).min(self.bytes.len());
+        if !self.has_more_to_pass_on() {
             return None;
         }
-        let new = new.to_vec();
-        self.passed_on = self.bytes.len();
+        let new = self.bytes[self.passed_on..end].to_vec();
+        self.passed_on = end;
         Some(new)
+    }
+
+    /// Whether there is another such piece.
+    pub(crate) fn has_more_to_pass_on(&self) -> bool {
+        self.want().is_some() && self.passed_on < self.bytes.len()
     }
 
     /// Whether there is something new to be read or told.
     pub(crate) fn has_news(&self) -> bool {
-        self.fed < self.bytes.len() || self.rest != Rest::Coming
+        self.fed < self.bytes.len() || self.rest != Rest::Coming || self.has_more_to_pass_on()
     }
 
     /// All bytes so far.
@@ -235,7 +270,7 @@ impl Arrival {
             }
         }
         let end = self.bytes.len().min(self.fed + READ_BYTES);
-        if !self.is_damaged {
+        if !self.is_cut {
             let had_header = self.header().is_some();
             self.stream.feed(&self.bytes[self.fed..end]);
             self.fed = end;
@@ -254,11 +289,11 @@ impl Arrival {
 
     /// Takes what the stream has made of what it was fed.
     fn drain(&mut self) -> Result<(), Refusal> {
+        let bytes = &self.bytes[..self.fed];
+        let mut reader = None;
         loop {
             match self.stream.next_item() {
                 Ok(Some(StreamItem::Record(record))) => {
-                    let bytes = &self.bytes[..self.fed];
-                    let mut reader = None;
                     let entry =
                         entry_from_record(record, &mut |hash| blob(&mut reader, bytes, hash))?;
                     self.entry_count += usize::from(entry.is_some());
@@ -270,19 +305,26 @@ impl Arrival {
                     }
                 }
                 Ok(Some(_)) => {}
-                Ok(None) => return Ok(()),
+                Ok(None) => break,
                 Err(error) if error.is_damage() => {
-                    self.is_damaged = true;
-                    return Ok(());
+                    self.is_cut = true;
+                    break;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
+        self.reader_count += u32::from(reader.is_some());
+        if self.reader_count > READERS_MAX {
+            return Err(because(
+                "the trace has its files in too many places for a page: replay it with the command line",
+            ));
+        }
+        Ok(())
     }
 
     /// Whether all of it was read, to the end that it says itself.
     pub(crate) fn is_complete(&self) -> bool {
-        self.stream.is_complete()
+        self.stream.is_complete() && !self.is_cut
     }
 
     /// Takes the images that have come with it into the library.

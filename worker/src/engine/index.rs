@@ -81,14 +81,15 @@ impl IndexWork {
                 let new = entries[*given..].iter().cloned();
                 replay.entries_mut().0.extend(new);
                 *given = entries.len();
+                let is_arriving = opened.arrival.is_some();
+                let recorded_end = opened.server.session().timeline().recorded_end();
+                // One that breaks off goes on behind its last entry, to where it is known that there is no other.
+                let breaks_off = !is_arriving && recorded_end.is_none();
+                replay.expect_more(is_arriving || breaks_off);
                 let here = replay.machine().icount();
-                let mut to = here.after(SLICE_STEPS);
-                replay.expect_more(opened.arrival.is_some());
-                if opened.arrival.is_some() {
-                    to = to.min(Icount(end));
-                    if to <= here {
-                        return Ok(Progress::Waits);
-                    }
+                let to = here.after(SLICE_STEPS).min(Icount(end));
+                if is_arriving && to <= here {
+                    return Ok(Progress::Waits);
                 }
                 let advanced = replay.advance(to);
                 let outputs = match &advanced {
@@ -101,7 +102,7 @@ impl IndexWork {
                 }
                 let status = advanced?;
                 out.push_back(progress(id, "replaying", status.icount.0, end));
-                if status.finished {
+                if status.finished || breaks_off && status.icount.0 >= end {
                     out.push_back(Message::Verified {
                         icount: status.icount.0,
                         hash: replay.state_hash().to_string(),

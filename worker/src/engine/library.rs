@@ -58,7 +58,7 @@ impl Library {
         };
         let is_awaited = self.awaited.remove(want);
         let supply = supply.and_then(|bytes| match self.part_of(want, &bytes) {
-            Arrival::Whole(image) => {
+            PartKind::Whole(image) => {
                 let whole: Arc<[u8]> = bytes.into();
                 image.complete(Arc::clone(&whole));
                 self.images.insert(ImageHash::of(&whole), whole);
@@ -70,11 +70,11 @@ impl Library {
                 self.wants.retain(|other| !is_of_it(other));
                 Ok(())
             }
-            Arrival::Piece(image) => {
+            PartKind::Piece(image) => {
                 image.insert(*offset, bytes);
                 Ok(())
             }
-            Arrival::Other => Err("what was fetched is not what was recorded".to_owned()),
+            PartKind::Other => Err("what was fetched is not what was recorded".to_owned()),
         });
         // What was fetched in advance is asked for again if it is read.
         if let (Err(reason), true) = (supply, is_awaited) {
@@ -88,12 +88,12 @@ impl Library {
     pub(crate) fn admits(&self, want: &Want, bytes: &[u8]) -> bool {
         match want {
             Want::Image { hash, .. } => ImageHash::of(bytes).to_string() == *hash,
-            Want::ImagePart { .. } => !matches!(self.part_of(want, bytes), Arrival::Other),
+            Want::ImagePart { .. } => !matches!(self.part_of(want, bytes), PartKind::Other),
             Want::ImageTree { .. } | Want::Guest | Want::Trace { .. } => true,
         }
     }
 
-    fn part_of(&self, want: &Want, bytes: &[u8]) -> Arrival {
+    fn part_of(&self, want: &Want, bytes: &[u8]) -> PartKind {
         let Want::ImagePart {
             hash,
             byte_len,
@@ -101,15 +101,15 @@ impl Library {
             ..
         } = want
         else {
-            return Arrival::Other;
+            return PartKind::Other;
         };
         let image = self.lazy.iter().find(|(of, _)| of.to_string() == *hash);
         match image {
-            Some((_, image)) if image.admits(*offset, bytes) => Arrival::Piece(Arc::clone(image)),
+            Some((_, image)) if image.admits(*offset, bytes) => PartKind::Piece(Arc::clone(image)),
             Some((of, image)) if bytes.len() as u64 == *byte_len && ImageHash::of(bytes) == *of => {
-                Arrival::Whole(Arc::clone(image))
+                PartKind::Whole(Arc::clone(image))
             }
-            _ => Arrival::Other,
+            _ => PartKind::Other,
         }
     }
 
@@ -294,7 +294,7 @@ impl ImageStore for Library {
 }
 
 /// What bytes are that came for a part of an image.
-enum Arrival {
+enum PartKind {
     Piece(Arc<LazyImage>),
     Whole(Arc<LazyImage>),
     Other,

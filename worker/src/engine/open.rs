@@ -8,7 +8,7 @@ use super::{Engine, Progress, Refusal, Subject, because, gdb};
 use crate::protocol::{Boot, Input, InputKind, Message, Recording, RequestId, TerminalSize, Want};
 use reprise_core::event::InputEvent;
 use reprise_core::image::ImageHash;
-use reprise_core::types::TerminalSize as CoreSize;
+use reprise_core::types::{Icount, TerminalSize as CoreSize};
 use reprise_debugger::gdb::GdbServer;
 use reprise_debugger::session::DebugSession;
 use reprise_recorder::entry::{Entry, TimedEvent};
@@ -78,6 +78,8 @@ pub(crate) struct TraceFile {
     bytes: Bytes,
     pub(crate) header: Header,
     is_complete: bool,
+    /// Why it cannot be read to its end, where that is not for damage: no other reader takes it.
+    flaw: Option<String>,
     entries: Vec<Entry>,
     images: Vec<ImageRef>,
 }
@@ -126,8 +128,14 @@ impl TraceFile {
     }
 
     /// The file's bytes. All of it must have come.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes.0
+    ///
+    /// # Errors
+    /// When they are no trace that can be opened.
+    pub(crate) fn bytes(&self) -> Result<&[u8], Refusal> {
+        match &self.flaw {
+            None => Ok(&self.bytes.0),
+            Some(why) => Err(because(format!("the recording cannot be saved: {why}"))),
+        }
     }
 
     /// What happens in it.
@@ -143,6 +151,7 @@ impl TraceFile {
     /// Takes all of its bytes, which were read through.
     fn complete(&mut self, arrival: Arrival) -> Result<Reader, Refusal> {
         self.is_complete = arrival.is_complete();
+        self.flaw = arrival.flaw().map(str::to_owned);
         self.bytes = arrival.into_bytes();
         self.reader()
     }
@@ -150,10 +159,11 @@ impl TraceFile {
     fn recording(&self, timeline: &ReplayTimeline, arrival: Option<&Arrival>) -> Recording {
         let config = &self.header.config;
         let byte_len = arrival.map_or(self.bytes.0.len() as u64, |arrival| arrival.progress().1);
+        let recorded = timeline.recording();
         Recording {
             is_live: false,
-            end: timeline.end().0,
-            exit_status: timeline.recorded_end().and_then(|end| end.exit_status),
+            end: recorded.end.0,
+            exit_status: recorded.recorded_end.and_then(|end| end.exit_status),
             is_incomplete: arrival.is_none() && !self.is_complete,
             is_arriving: arrival.is_some(),
             trace_byte_len: byte_len,
@@ -164,7 +174,7 @@ impl TraceFile {
             },
             images: named(&self.images),
             keyframes: timeline.keyframes().iter().map(|at| at.0).collect(),
-            ..told_of(timeline.events())
+            ..told_of(recorded.events)
         }
     }
 }
@@ -176,66 +186,77 @@ impl Opened {
             return false;
         };
         let reading = arrival.read_on();
-        let entries = arrival.take_entries();
         let timeline = self.server.session_mut().timeline_mut();
-        let known = timeline.events().len();
-        let grown = timeline
-            .extend(entries.iter().cloned(), arrival.known_to())
-            .map_err(Refusal::from);
+        let known = timeline.recording().events.len();
+        let taken = take(arrival, timeline, &mut self.file.entries);
         let (done, total) = arrival.progress();
+        let recording = timeline.recording();
+        let inputs = recording.events[known..].iter().filter_map(input);
         out.push_back(Message::Arriving {
-            end: timeline.end().0,
-            inputs: timeline.events()[known..]
-                .iter()
-                .filter_map(input)
-                .collect(),
+            end: recording.end.0,
+            inputs: inputs.collect(),
             done,
             total,
         });
-        if let Some(bytes) = arrival.pass_on() {
-            let is_last = false;
-            out.push_back(Message::TracePart { bytes, is_last });
-        }
-        self.file.entries.extend(entries);
-        match grown.and(reading) {
+        out.extend(arrival.pass_on().map(part));
+        match taken.and(reading) {
             Ok(Reading::More) => true,
-            Ok(Reading::Waits) => false,
+            Ok(Reading::Waits) => arrival.has_more_to_pass_on(),
             Ok(Reading::Over) => {
-                let why = arrival.loss().map(str::to_owned);
-                self.has_arrived(why, out);
+                self.has_arrived(out);
                 false
             }
             Err(refusal) => {
-                let why = refusal.sentence();
-                arrival.end(Err(why.clone()));
-                self.has_arrived(Some(why), out);
+                arrival.cut(refusal.sentence());
+                self.has_arrived(out);
                 false
             }
         }
     }
 
     /// No more of the trace will come.
-    fn has_arrived(&mut self, why: Option<String>, out: &mut VecDeque<Message>) {
-        let Some(arrival) = self.arrival.take() else {
+    fn has_arrived(&mut self, out: &mut VecDeque<Message>) {
+        let Some(mut arrival) = self.arrival.take() else {
             return;
         };
+        while let Some(bytes) = arrival.pass_on() {
+            out.push_back(part(bytes));
+        }
         if arrival.want().is_some() {
             let (bytes, is_last) = (Vec::new(), true);
             out.push_back(Message::TracePart { bytes, is_last });
         }
-        // What cannot be read as a file has no keyframes; what was read of it stays.
-        let reader = self.file.complete(*arrival);
+        let loss = arrival.loss().map(|why| {
+            format!("the rest of the recording is missing, what is here replays: {why}")
+        });
         let timeline = self.server.session_mut().timeline_mut();
-        if let Ok(reader) = reader {
+        // What cannot be read as a file has no keyframes; what was read of it stays.
+        if let Ok(reader) = self.file.complete(*arrival) {
             timeline.set_keyframes(Box::new(TraceKeyframes::new(reader)));
         }
         out.push_back(Message::Arrived {
             recording: self.file.recording(timeline, None),
-            failure: why.filter(|_| !self.file.is_complete).map(|why| {
-                format!("the rest of the recording is missing, what is here replays: {why}")
-            }),
+            failure: loss.filter(|_| !self.file.is_complete),
         });
     }
+}
+
+/// Takes what has been read into the timeline, and into the list of all entries, up to where it contradicts itself.
+fn take(
+    arrival: &mut Arrival,
+    timeline: &mut ReplayTimeline,
+    entries: &mut Vec<Entry>,
+) -> Result<(), Refusal> {
+    for entry in arrival.take_entries() {
+        timeline.extend([entry.clone()], Icount(0))?;
+        entries.push(entry);
+    }
+    Ok(timeline.extend([], arrival.known_to())?)
+}
+
+fn part(bytes: Vec<u8>) -> Message {
+    let is_last = false;
+    Message::TracePart { bytes, is_last }
 }
 
 /// What the events of a recording tell about it.
@@ -354,12 +375,20 @@ impl Engine {
                 let Some(known) = arrival else {
                     return Ok(Progress::Done);
                 };
-                let reading = known.read_on()?;
+                let reading = match known.read_on() {
+                    // Another engine has it open, as far as it can be read.
+                    Err(refusal) if known.is_relayed() && known.has_begun() => {
+                        known.cut(refusal.sentence());
+                        Reading::Over
+                    }
+                    reading => reading?,
+                };
                 if reading == Reading::More {
                     return Ok(Progress::More);
                 }
                 let is_over = reading == Reading::Over;
-                if let (true, Some(why)) = (is_over, known.loss()) {
+                let goes_on = known.is_relayed() && known.has_begun();
+                if let (true, false, Some(why)) = (is_over, goes_on, known.loss()) {
                     // Somebody who has seen nothing of it yet tries again.
                     return Err(because(why));
                 }
@@ -421,25 +450,30 @@ impl Engine {
             bytes: Bytes::default(),
             header,
             is_complete: false,
-            entries: arrival.take_entries(),
+            flaw: None,
+            entries: Vec::new(),
             images: arrival.images(),
         };
         let images = ImageSet::find(&file.images, &mut self.library)?;
         let source: Arc<dyn MachineSource> = Arc::new(Blueprint::new(config, images)?);
-        let mut timeline = ReplayTimeline::new(
-            Arc::clone(&source),
-            file.entries.iter().cloned(),
-            Box::new(()),
-            TimelineOptions::default(),
-        )?;
-        let mut arrival = if is_over {
-            let keyframes = TraceKeyframes::new(file.complete(*arrival)?);
-            timeline.set_keyframes(Box::new(keyframes));
-            None
-        } else {
-            timeline.extend([], arrival.known_to())?;
-            Some(arrival)
-        };
+        let options = TimelineOptions::default();
+        let mut timeline = ReplayTimeline::new(Arc::clone(&source), [], Box::new(()), options)?;
+        match take(&mut arrival, &mut timeline, &mut file.entries) {
+            // Another engine has it open up to there.
+            Err(refusal) if arrival.is_relayed() && !file.entries.is_empty() => {
+                arrival.cut(refusal.sentence());
+            }
+            taken => taken?,
+        }
+        let mut arrival = Some(arrival);
+        if let Some(arrival) = arrival.take_if(|_| is_over) {
+            let has_flaw = arrival.flaw().is_some();
+            match file.complete(*arrival) {
+                Ok(reader) => timeline.set_keyframes(Box::new(TraceKeyframes::new(reader))),
+                Err(_) if has_flaw => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
         let recording = file.recording(&timeline, arrival.as_deref());
         self.messages.push_back(Message::Opened(recording));
         if let Some(arrival) = &mut arrival {
@@ -450,11 +484,7 @@ impl Engine {
                 done,
                 total,
             });
-            let bytes = arrival.pass_on();
-            self.messages.extend(bytes.map(|bytes| {
-                let is_last = false;
-                Message::TracePart { bytes, is_last }
-            }));
+            self.messages.extend(arrival.pass_on().map(part));
         }
         self.subject = Subject::Trace(Box::new(Opened {
             file,

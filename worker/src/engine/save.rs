@@ -28,7 +28,7 @@ impl Engine {
             Subject::Nothing => Err(because("nothing is open")),
             Subject::Trace(opened) => {
                 if !embeds_images {
-                    return Ok(opened.file.bytes().to_vec());
+                    return Ok(opened.file.bytes()?.to_vec());
                 }
                 let mut writer =
                     TraceWriter::create(Vec::new(), &opened.file.header, Compression::Best)?;

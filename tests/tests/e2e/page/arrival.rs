@@ -1,7 +1,13 @@
 //! A trace that is replayed while the rest of it is still coming: it is the same recording, as far as it has come.
 
 use super::super::support::{finish, reprise};
+use super::gdb::packet;
 use super::*;
+use reprise_traces::{
+    BlobHash, Compression, ConsolePort, EndReason, Event, Record, Start, StartFile, TraceReader,
+    TraceWriter,
+};
+use std::io::Cursor;
 
 const URL: &str = "https://elsewhere.example/recording.rpt";
 
@@ -112,6 +118,152 @@ fn indexed() -> Vec<u8> {
     bytes
 }
 
+fn exec() -> StopPoint {
+    StopPoint {
+        id: 1,
+        process: None,
+        kind: StopKind::Exec,
+    }
+}
+
+/// A trace of the recording's machine with these records behind its start, each in a chunk of its own.
+fn trace_of(recorded: &[u8], records: &[Record]) -> Vec<u8> {
+    let mut reader = TraceReader::open(Cursor::new(recorded)).unwrap();
+    let header = reader.header().clone();
+    let start = reader.next_record().unwrap().unwrap();
+    let mut writer = TraceWriter::create(Vec::new(), &header, Compression::Live).unwrap();
+    writer.add_blob(b"content").unwrap();
+    for record in [&start].into_iter().chain(records) {
+        writer.push(record).unwrap();
+        writer.flush_chunk().unwrap();
+    }
+    let last = records.last().unwrap().icount();
+    let end = Record::End {
+        icount: last + 1,
+        reason: EndReason::Stopped,
+        exit_status: None,
+    };
+    writer.push(&end).unwrap();
+    writer.finish().unwrap().0
+}
+
+fn typed(icount: u64, skip: u64, bytes: &[u8]) -> Record {
+    Record::Event(Event {
+        icount,
+        skip,
+        input: reprise_traces::Input::ConsoleInput {
+            port: ConsolePort(0),
+            bytes: bytes.to_vec(),
+        },
+    })
+}
+
+#[test]
+fn what_contradicts_itself_on_its_way_ends_the_recording_before_that() {
+    let hash = Record::StateHash {
+        icount: 2000,
+        components: vec![0; 5],
+    };
+    // An idle jump that would have been made before the hash was taken.
+    let bytes = trace_of(
+        &indexed(),
+        &[typed(1000, 0, b"a"), hash, typed(2000, 5, b"b")],
+    );
+    let mut whole = Page::new();
+    let refused = whole.ask(Command::Open(TraceSource::Bytes(bytes.clone())));
+    let why = refused.unwrap_err();
+    assert!(why.contains("cannot stand where it does"), "{why}");
+
+    let mut page = Page::new();
+    let (_, want) = page.fetch_trace();
+    for part in bytes.chunks(16) {
+        page.supply_parts(&want, part);
+    }
+    page.engine.supply(&want, Ok(Vec::new()));
+    page.settle();
+    assert!(page.recording().is_arriving, "it was open before");
+    let (recording, failure) = page.arrived().unwrap();
+    assert!(failure.unwrap().contains("cannot stand where it does"));
+    assert!(recording.is_incomplete);
+    assert_eq!((recording.end, recording.inputs.len()), (2000, 2));
+    let saved = page.ask(Command::Save {
+        embeds_images: false,
+    });
+    assert!(saved.unwrap_err().contains("cannot be saved"));
+
+    // The page's other engine comes as far, whether it was open before or not.
+    let mut reader = Page::new();
+    reader.order(Command::Close);
+    let opened = reader.send(Command::Open(TraceSource::Parts));
+    reader.take_parts(&page, &mut 0);
+    assert_eq!(reader.answer(opened), Some(Ok(())));
+    assert_eq!(reader.recording().end, 2000);
+}
+
+#[test]
+fn files_in_many_places_of_a_trace_are_refused() {
+    let mut noise = 1_u32;
+    let mut records = Vec::new();
+    for number in 1..=20 {
+        let mut bytes = vec![0; 60 << 10];
+        for byte in &mut bytes {
+            noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            *byte = (noise >> 24) as u8;
+        }
+        records.extend((0..5).map(|_| typed(number, 0, &bytes)));
+        let file = StartFile {
+            path: b"/file".to_vec(),
+            mode: 0o644,
+            content: BlobHash::of(b"content"),
+        };
+        let start = Start {
+            command: Vec::new(),
+            environment: Vec::new(),
+            working_directory: Vec::new(),
+            clock_unix_nanoseconds: 0,
+            seed: [0; 32],
+            interactive: false,
+            terminal: reprise_traces::TerminalSize {
+                columns: 80,
+                rows: 24,
+            },
+            files: vec![file],
+        };
+        records.push(Record::Event(Event {
+            icount: number,
+            skip: 0,
+            input: reprise_traces::Input::Start(Box::new(start)),
+        }));
+    }
+    let bytes = trace_of(&indexed(), &records);
+    let mut page = Page::new();
+    let refused = page.ask(Command::Open(TraceSource::Bytes(bytes)));
+    assert!(refused.unwrap_err().contains("in too many places"));
+}
+
+#[test]
+fn a_trace_comes_while_gdb_has_diverted_from_it() {
+    let bytes = indexed();
+    let mut whole = Page::new();
+    whole.order(Command::Open(TraceSource::Bytes(bytes.clone())));
+    let all = whole.recording();
+    let mut page = Page::new();
+    let (_, want) = page.fetch_trace();
+    let come = page.supply_parts_to(&want, &bytes, all.end / 2);
+    let end = page.extent().0;
+    page.order(Command::Seek(Target::Icount(end / 2)));
+    page.order(Command::AttachGdb);
+    page.gdb_says(&packet("QStartNoAckMode"));
+    page.gdb_says(&packet("P1=0123456789abcdef"));
+    page.supply_parts(&want, &bytes[come..]);
+    page.engine.supply(&want, Ok(Vec::new()));
+    page.settle();
+    assert_eq!(page.arrived(), Some((all.clone(), None)));
+    assert_eq!(page.extent(), (all.end, all.inputs.len()));
+    page.order(Command::DetachGdb);
+    assert_eq!(page.hash_at(all.end), whole.hash_at(all.end));
+}
+
 #[test]
 fn a_trace_is_replayed_before_all_of_it_has_come() {
     let bytes = indexed();
@@ -158,13 +310,8 @@ fn a_trace_is_replayed_before_all_of_it_has_come() {
     assert!(whole.console.starts_with(&reader.console));
 
     // What is about all of it has to wait.
-    let stop = StopPoint {
-        id: 1,
-        process: None,
-        kind: StopKind::Exec,
-    };
     for command in [
-        Command::FindHits(stop),
+        Command::FindHits(exec()),
         Command::Save {
             embeds_images: false,
         },
@@ -213,12 +360,16 @@ fn a_trace_is_replayed_before_all_of_it_has_come() {
 #[test]
 fn a_trace_that_breaks_off_or_is_damaged_on_its_way_replays_up_to_there() {
     let bytes = indexed();
-    let at = bytes.len() / 2;
     let lost = "the trace broke off while it was fetched: try again";
 
     let mut page = Page::new();
     let (_, want) = page.fetch_trace();
-    page.supply_parts(&want, &bytes[..at]);
+    let at = page.supply_parts_to(&want, &bytes, 20_000_000);
+    let mut reader = Page::new();
+    let mut passed = 0;
+    reader.send(Command::Open(TraceSource::Parts));
+    let read = reader.send(Command::Index);
+    reader.take_parts(&page, &mut passed);
     page.engine.supply(&want, Err(lost.to_owned()));
     page.settle();
     let (recording, failure) = page.arrived().unwrap();
@@ -227,12 +378,24 @@ fn a_trace_that_breaks_off_or_is_damaged_on_its_way_replays_up_to_there() {
     let end = page.extent().0;
     assert_eq!(recording.end, end);
     let cut = page.hash_at(end);
+    // What reads it through goes as far, though nothing happens there.
+    reader.take_parts(&page, &mut passed);
+    assert_eq!(reader.answer(read), Some(Ok(())));
+    assert_eq!(reader.verified(), format!("icount={end} hash={cut}"));
 
     // The same bytes as a file.
     let mut file = Page::new();
     file.order(Command::Open(TraceSource::Bytes(bytes[..at].to_vec())));
     assert_eq!(file.recording(), recording);
     assert_eq!(file.hash_at(end), cut);
+    file.order(Command::Index);
+    assert_eq!(file.verified(), reader.verified());
+    file.order(Command::FindHitsIn {
+        stop: exec(),
+        at: 0,
+        from: recording.keyframes[0],
+        to: end,
+    });
     page.order(Command::Save {
         embeds_images: false,
     });

@@ -186,7 +186,7 @@ fn check_against_gdb_alone(guest_command: &[&str], commands: &[&str]) {
 }
 
 /// A packet with its checksum.
-fn packet(content: &str) -> Vec<u8> {
+pub(super) fn packet(content: &str) -> Vec<u8> {
     let sum = content.bytes().fold(0u8, u8::wrapping_add);
     format!("${content}#{sum:02x}").into_bytes()
 }
@@ -225,7 +225,7 @@ impl Page {
         }
     }
 
-    fn gdb_says(&mut self, bytes: &[u8]) {
+    pub(super) fn gdb_says(&mut self, bytes: &[u8]) {
         self.send(Command::GdbBytes(bytes.to_vec()));
     }
 }

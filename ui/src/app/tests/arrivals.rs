@@ -124,6 +124,29 @@ fn a_link_lands_where_it_says_as_soon_as_that_has_come() {
 }
 
 #[test]
+fn who_plays_or_stops_is_not_taken_away() {
+    for button in ["Play", "Stop"] {
+        let mut page = Page::with_arriving(None);
+        let first = page.asked(|command| *command == Command::Seek(Target::End));
+        page.press(button);
+        page.arrive(first, END / 4);
+        if button == "Play" {
+            page.press("Stand still");
+        }
+        page.main.sent.borrow_mut().clear();
+        page.more_comes(END / 2);
+        page.main_says([all_of_it(None)]);
+        let ends = page.seeks();
+        assert!(
+            ends.iter().all(|(_, target)| *target != Target::End),
+            "{button}: {ends:?}"
+        );
+        // Whoever reads it through goes on.
+        assert!(!page.told_reader().contains(&Command::Cancel), "{button}");
+    }
+}
+
+#[test]
 fn who_has_gone_elsewhere_stays_there() {
     let mut page = Page::with_arriving(None);
     let first = page.asked(|command| *command == Command::Seek(Target::End));
