@@ -130,9 +130,6 @@ fn who_plays_or_stops_is_not_taken_away() {
         let first = page.asked(|command| *command == Command::Seek(Target::End));
         page.press(button);
         page.arrive(first, END / 4);
-        if button == "Play" {
-            page.press("Stand still");
-        }
         page.main.sent.borrow_mut().clear();
         page.more_comes(END / 2);
         page.main_says([all_of_it(None)]);
