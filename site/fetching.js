@@ -15,6 +15,14 @@ export async function fetchGuest(want, siteUrl, progress) {
   return download(new URL('guest.json', import.meta.url), 'the default guest', progress);
 }
 
+/// How a container of the site is run.
+export async function fetchContainer(want, siteUrl, progress) {
+  if (!/^containers\/[\w.-]+\.json$/.test(want.file)) {
+    throw new Error(`“${want.file}” is no container of this site`);
+  }
+  return download(new URL(want.file, siteUrl), 'the container', progress);
+}
+
 /// A trace: relative to the site, or anywhere. What comes of it is handed to `part` as it comes, until that says no.
 export async function fetchTrace(want, siteUrl, progress, part) {
   let url;

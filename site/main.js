@@ -196,8 +196,9 @@ function pickFile() {
   input.click();
 }
 
-async function readDemos() {
-  const response = await fetch(new URL('demos.json', import.meta.url));
+/// A list of the site, as JSON; empty where there is none.
+async function readList(url) {
+  const response = await fetch(url);
   return response.ok ? response.text() : '[]';
 }
 
@@ -240,12 +241,14 @@ export async function run(page) {
   const bridge = new Bridge();
   // The engine's program is on its way while the app's is.
   engines.start(0);
-  const demos = readDemos();
+  const demos = readList(new URL('demos.json', import.meta.url));
+  const containers = readList(new URL('containers.json', page.siteUrl));
   const program = await fetchWithProgress(new URL('ui_bg.wasm', import.meta.url), (done, total) => {
     page.progress('Loading the page…', done, total);
   });
   await initApp({ module_or_path: program });
   const demosText = await demos;
+  const containersText = await containers;
   globalThis.repriseHost = {
     postEngine: (which, bytes) => engines.post(which, bytes),
     stopEngine: (which) => engines.stop(which),
@@ -255,6 +258,7 @@ export async function run(page) {
     saveFile,
     pickFile,
     demosJson: () => demosText,
+    containersJson: () => containersText,
     siteUrl: () => page.siteUrl,
     bridgeOpen: (address) => bridge.open(address),
     // A view of the app's memory is sent as it is now.

@@ -2,7 +2,7 @@
 // from outside is fetched and kept here.
 
 import initEngine, { EngineWorker } from './engine.js';
-import { fetchGuest, fetchImage, fetchPart, fetchTrace, fetchTree, refetchImage, refetchPart } from './fetching.js';
+import { fetchContainer, fetchGuest, fetchImage, fetchPart, fetchTrace, fetchTree, refetchImage, refetchPart } from './fetching.js';
 
 let engine;
 let siteUrl;
@@ -66,7 +66,7 @@ function tell(action) {
   }
 }
 
-const FETCHERS = { image: fetchImage, tree: fetchTree, part: fetchPart, guest: fetchGuest, trace: fetchTrace };
+const FETCHERS = { image: fetchImage, tree: fetchTree, part: fetchPart, guest: fetchGuest, container: fetchContainer, trace: fetchTrace };
 const REFETCHERS = { image: refetchImage, part: refetchPart };
 
 /// Fetches what the engine wants; a failure is one sentence for the person.

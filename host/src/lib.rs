@@ -36,6 +36,7 @@
 //! - `decode` and `tar`: compressed bytes to entries, piece by piece.
 //! - `tree`: what entries do, one layer over the other ([`TreeBuilder`] for layers alone), and the outcome.
 //! - `erofs`: the outcome as bytes of a file system.
+//! - `site`: a container as a page finds it.
 //! - [`Limits`] has every cap.
 //!
 //! # Invariants
@@ -51,6 +52,7 @@ mod erofs;
 mod error;
 mod limits;
 mod oci;
+mod site;
 mod spool;
 mod tar;
 mod tree;
@@ -60,5 +62,8 @@ pub use erofs::RootImage;
 pub use error::{EntryFault, ImageError, LayerFault};
 pub use limits::Limits;
 pub use oci::{ImageConfig, Place, Progress, Unpacked, Unpacker, Want};
+pub use site::{
+    FACTS_PATH, SITE_CONTAINER_BYTES_MAX, SiteContainer, SiteContainerEntry, SiteImage,
+};
 pub use spool::{MemorySpool, Spool};
 pub use tree::{Content, Metadata, Node, NodeId, NodeKind, Time, Tree, TreeBuilder, Walk};

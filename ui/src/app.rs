@@ -77,7 +77,8 @@ impl App {
     /// An app with a main engine, one that reads recordings through, and whoever shows it.
     #[must_use]
     pub fn new(main: Box<dyn Link>, reader: Box<dyn Link>, mut host: Box<dyn Host>) -> App {
-        let start = StartPage::new(&host.demos_json(), host.surroundings());
+        let (demos, containers) = (host.demos_json(), host.containers_json());
+        let start = StartPage::new(&demos, &containers, host.surroundings());
         App {
             main: Asker::new(main),
             reader: Asker::new(reader),
@@ -205,7 +206,8 @@ impl App {
             Some(StartEvent::Boot {
                 command,
                 ram_mebibytes,
-            }) => self.boot(command, ram_mebibytes),
+                container,
+            }) => self.boot(command, ram_mebibytes, container),
             Some(StartEvent::PickFile) => self.host.pick_file(),
             Some(StartEvent::Open(text)) => {
                 let fragment = text

@@ -19,6 +19,11 @@ pub trait Host {
     /// The site's `demos.json`; empty while there is none.
     fn demos_json(&mut self) -> String;
 
+    /// The site's `containers.json`; empty while there is none.
+    fn containers_json(&mut self) -> String {
+        String::new()
+    }
+
     /// Address of the page without its fragment; empty where there is none.
     fn site_url(&mut self) -> String;
 
@@ -105,6 +110,8 @@ pub struct Nowhere {
     pub shown_fragment: std::rc::Rc<std::cell::RefCell<String>>,
     /// The demos.
     pub demos: String,
+    /// The containers.
+    pub containers: String,
     /// What there is for engines.
     pub capacity: std::rc::Rc<std::cell::Cell<Capacity>>,
     /// The engines that were started.
@@ -131,6 +138,10 @@ impl Host for Nowhere {
 
     fn demos_json(&mut self) -> String {
         self.demos.clone()
+    }
+
+    fn containers_json(&mut self) -> String {
+        self.containers.clone()
     }
 
     fn site_url(&mut self) -> String {

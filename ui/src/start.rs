@@ -1,11 +1,13 @@
 //! The start page: boot, open, demos.
 
-use egui::{RichText, ScrollArea, Slider, TextEdit, Ui};
+use egui::{ComboBox, RichText, ScrollArea, Slider, TextEdit, Ui};
 use serde::Deserialize;
 
 /// RAM that a machine of the page can have, in MiB.
 const RAM_MEBIBYTES: std::ops::RangeInclusive<u32> = 64..=1024;
 const RAM_MEBIBYTES_DEFAULT: u32 = 256;
+/// Containers that are listed.
+const CONTAINERS_MAX: usize = 50;
 /// Demos that are listed.
 const DEMOS_MAX: usize = 50;
 
@@ -16,6 +18,8 @@ pub(crate) enum StartEvent {
     Boot {
         command: Vec<String>,
         ram_mebibytes: u32,
+        /// The container that it runs in, by the address of its file; none is the default guest.
+        container: Option<String>,
     },
     /// A file that is still to be chosen.
     PickFile,
@@ -35,26 +39,49 @@ struct Demo {
     at: Option<u64>,
 }
 
+/// A container of the site.
+#[derive(Clone, Debug, Deserialize)]
+struct Container {
+    title: String,
+    text: String,
+    file: String,
+}
+
+/// What the default guest is called beside containers.
+const DEFAULT_GUEST: &str = "the default guest";
+
 /// The page's fields.
 pub(crate) struct StartPage {
     command: String,
     ram_mebibytes: u32,
     link: String,
     demos: Vec<Demo>,
+    containers: Vec<Container>,
+    /// Number of the container that is chosen.
+    container: Option<usize>,
     /// Where the app is, in a word.
     surroundings: &'static str,
 }
 
 impl StartPage {
-    pub(crate) fn new(demos_json: &str, surroundings: &'static str) -> StartPage {
+    pub(crate) fn new(
+        demos_json: &str,
+        containers_json: &str,
+        surroundings: &'static str,
+    ) -> StartPage {
         // A site without demos is a site without demos.
         let mut demos: Vec<Demo> = serde_json::from_str(demos_json).unwrap_or_default();
         demos.truncate(DEMOS_MAX);
+        let mut containers: Vec<Container> =
+            serde_json::from_str(containers_json).unwrap_or_default();
+        containers.truncate(CONTAINERS_MAX);
         StartPage {
             command: String::new(),
             ram_mebibytes: RAM_MEBIBYTES_DEFAULT,
             link: String::new(),
             demos,
+            containers,
+            container: None,
             surroundings,
         }
     }
@@ -96,11 +123,16 @@ impl StartPage {
         ui.group(|ui| {
             ui.set_width(ui.available_width());
             ui.strong("A machine that is recorded from its first instruction on");
+            self.choose_container(ui);
+            let hint = match self.container {
+                Some(_) => "none: the container's own",
+                None => "none: a shell",
+            };
             ui.horizontal_wrapped(|ui| {
                 ui.label("Command");
                 ui.add(
                     TextEdit::singleline(&mut self.command)
-                        .hint_text("none: a shell")
+                        .hint_text(hint)
                         .desired_width(260.0),
                 )
                 .accessible_name("command to run");
@@ -117,7 +149,35 @@ impl StartPage {
                 *event = Some(StartEvent::Boot {
                     command,
                     ram_mebibytes: self.ram_mebibytes,
+                    container: self.chosen().map(|container| container.file.clone()),
                 });
+            }
+        });
+    }
+
+    fn chosen(&self) -> Option<&Container> {
+        self.containers.get(self.container?)
+    }
+
+    /// Where the site has containers: which of them it is.
+    fn choose_container(&mut self, ui: &mut Ui) {
+        if self.containers.is_empty() {
+            return;
+        }
+        ui.horizontal_wrapped(|ui| {
+            ui.label("In");
+            let chosen = self.chosen();
+            let title = chosen.map_or(DEFAULT_GUEST, |container| container.title.as_str());
+            ComboBox::from_label("container")
+                .selected_text(title.to_owned())
+                .show_ui(ui, |ui| {
+                    ui.selectable_value(&mut self.container, None, DEFAULT_GUEST);
+                    for (number, container) in self.containers.iter().enumerate() {
+                        ui.selectable_value(&mut self.container, Some(number), &container.title);
+                    }
+                });
+            if let Some(container) = self.chosen() {
+                ui.label(&container.text);
             }
         });
     }

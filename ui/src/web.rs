@@ -37,6 +37,8 @@ extern "C" {
     fn pick_file();
     #[wasm_bindgen(js_namespace = repriseHost, js_name = demosJson)]
     fn demos_json() -> String;
+    #[wasm_bindgen(js_namespace = repriseHost, js_name = containersJson)]
+    fn containers_json() -> String;
     #[wasm_bindgen(js_namespace = repriseHost, js_name = siteUrl)]
     fn site_url() -> String;
     #[wasm_bindgen(js_namespace = repriseHost, js_name = bridgeOpen)]
@@ -361,6 +363,10 @@ impl Host for Browser {
 
     fn demos_json(&mut self) -> String {
         demos_json()
+    }
+
+    fn containers_json(&mut self) -> String {
+        containers_json()
     }
 
     fn site_url(&mut self) -> String {

@@ -63,6 +63,7 @@ pub(crate) fn supply(want: &Want, places: &Places) -> Supply {
             Err(anyhow!("images are read whole here"))
         }
         Want::Guest => guest_json(),
+        Want::Container { file } => Err(anyhow!("{NOT_FETCHED}: {file}")),
         Want::Trace { url, .. } => Err(anyhow!("{NOT_FETCHED}: {url}")),
     };
     supply.map_err(|error| crate::sentence(&error))

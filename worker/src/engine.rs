@@ -258,6 +258,7 @@ impl Engine {
             }
             Want::Image { name, .. } => format!("fetching {name}"),
             Want::Guest => "fetching the guest".to_owned(),
+            Want::Container { .. } => "fetching the container".to_owned(),
             Want::Trace { .. } => "fetching the trace".to_owned(),
         };
         self.messages.push_back(Message::Progress {

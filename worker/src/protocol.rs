@@ -148,6 +148,9 @@ pub struct Boot {
     pub clock_unix_nanoseconds: u64,
     /// Size of the terminal.
     pub terminal: TerminalSize,
+    /// The container of the site that it runs in, by the address of its JSON relative to the site; none is the default guest
+    /// alone. There, no command is the container's own.
+    pub container: Option<String>,
 }
 
 /// Size of a terminal in characters.
@@ -213,6 +216,11 @@ pub enum Want {
         url: String,
         /// Tells two fetches of it apart.
         number: u32,
+    },
+    /// A container of the site: the JSON that says how it is run.
+    Container {
+        /// Address relative to the site.
+        file: String,
     },
 }
 

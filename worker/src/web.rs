@@ -63,7 +63,7 @@ impl EngineWorker {
 
     /// The next thing to fetch, as JSON: `key`, by which to hand it in; `kind`: `image` (with `hash`, `name` and
     /// `byte_len`), `tree` (with the same of an image's tree), `part` (of an image, with its `hash`, `name`, `byte_len`, and
-    /// the part's `offset` and `length`), `guest`, or `trace` (with `url`).
+    /// the part's `offset` and `length`), `guest`, `container` (with `file`), or `trace` (with `url`).
     pub fn take_want(&mut self) -> Option<String> {
         let want = self.engine.take_want()?;
         let key = format!("want-{}", self.want_count);
@@ -94,6 +94,9 @@ impl EngineWorker {
                 "offset": offset, "length": length,
             }),
             Want::Guest => json!({ "key": key, "kind": "guest" }),
+            Want::Container { file } => {
+                json!({ "key": key, "kind": "container", "file": file })
+            }
             Want::Trace { url, .. } => {
                 json!({ "key": key, "kind": "trace", "url": url })
             }

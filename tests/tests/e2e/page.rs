@@ -236,6 +236,7 @@ fn fetch(want: &Want) -> Result<Vec<u8>, String> {
             .into_iter()
             .find(|bytes| ImageHash::of(bytes).to_string() == *hash)
             .ok_or_else(|| "the site does not have it".to_owned()),
+        Want::Container { file } => Err(format!("{file}: not found (404)")),
         Want::Trace { url, .. } => Err(format!("{url}: not found (404)")),
         Want::ImageTree { .. } | Want::ImagePart { .. } => Err("the site has no disks".to_owned()),
     }
@@ -251,6 +252,7 @@ fn boot(command: &[&str]) -> Command {
             columns: 80,
             rows: 24,
         },
+        container: None,
     })
 }
 

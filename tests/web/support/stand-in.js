@@ -74,7 +74,7 @@ globalThis.say = {
       for (let index = 0; index < 32; index += 1) {
         message.number(index, 1);
       }
-      message.number(1_767_225_600_000_000_000n, 8).number(80, 2).number(24, 2);
+      message.number(1_767_225_600_000_000_000n, 8).number(80, 2).number(24, 2).number(0, 1);
     }),
   open: (url) => send('open', (message) => message.number(1, 4).text(url)),
   type: (text) => send('type', (message) => message.text(text)),

@@ -128,7 +128,12 @@ impl App {
         self.dialog = None;
     }
 
-    pub(super) fn boot(&mut self, command: Vec<String>, ram_mebibytes: u32) {
+    pub(super) fn boot(
+        &mut self,
+        command: Vec<String>,
+        ram_mebibytes: u32,
+        container: Option<String>,
+    ) {
         self.leave();
         self.screen = Screen::Opening(Box::new(Opening {
             origin: Origin::Here,
@@ -142,6 +147,7 @@ impl App {
             seed: self.host.seed(),
             clock_unix_nanoseconds: self.host.unix_nanoseconds(),
             terminal: crate::terminal::size_for(self.room * egui::vec2(0.57, 0.62)),
+            container,
         };
         self.main.ask(Command::Boot(boot), Purpose::Open);
     }

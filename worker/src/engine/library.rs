@@ -89,7 +89,9 @@ impl Library {
         match want {
             Want::Image { hash, .. } => ImageHash::of(bytes).to_string() == *hash,
             Want::ImagePart { .. } => !matches!(self.part_of(want, bytes), PartKind::Other),
-            Want::ImageTree { .. } | Want::Guest | Want::Trace { .. } => true,
+            Want::ImageTree { .. } | Want::Guest | Want::Trace { .. } | Want::Container { .. } => {
+                true
+            }
         }
     }
 

@@ -5,12 +5,13 @@ use super::open::{Guest, named, told_of};
 use super::travel::Travel;
 use super::{Next, Refusal, because, gdb, library::Library, words};
 use crate::protocol::{Boot, Message, Printed, Recording, TerminalSize};
-use reprise_core::event::{ConsolePort, Start};
+use reprise_core::event::{ConsolePort, Start, StartFile};
 use reprise_core::machine::{BootKind, Machine, MachineConfig, Snapshot, StateHash};
 use reprise_core::output::{Output, OutputKind};
 use reprise_core::types::{Icount, TerminalSize as CoreSize};
 use reprise_debugger::gdb::GdbServer;
 use reprise_debugger::session::DebugSession;
+use reprise_host::{FACTS_PATH, SiteContainer};
 use reprise_recorder::entry::{Entry, EntryLog, TimedEvent};
 use reprise_recorder::images::{ImageRef, ImageSet};
 use reprise_recorder::pace::Pacing;
@@ -130,10 +131,41 @@ pub(crate) struct Live {
     has_halted: bool,
 }
 
+/// What is started: the command in the default guest or in a container, or the container's own.
+fn start_in(container: Option<&SiteContainer>, command: &[String]) -> Start {
+    let owned = |text: &String| text.clone().into_bytes();
+    let mut environment = vec![(b"TERM".to_vec(), b"xterm-256color".to_vec())];
+    let Some(container) = container else {
+        return Start {
+            command: command.iter().map(owned).collect(),
+            environment,
+            ..Start::default()
+        };
+    };
+    let given = container.environment.iter();
+    environment.extend(given.map(|(name, value)| (owned(name), owned(value))));
+    let words = match command {
+        [] => &container.command[..],
+        words => words,
+    };
+    Start {
+        command: words.iter().map(owned).collect(),
+        environment,
+        working_directory: owned(&container.working_directory),
+        files: vec![StartFile {
+            path: FACTS_PATH.as_bytes().to_vec(),
+            mode: 0o600,
+            bytes: owned(&container.facts),
+        }],
+        ..Start::default()
+    }
+}
+
 impl Live {
     pub(crate) fn boot(
         boot: &Boot,
         guest: &Guest,
+        container: Option<&SiteContainer>,
         images: Vec<ImageRef>,
         library: &mut Library,
         wall: Duration,
@@ -162,18 +194,12 @@ impl Live {
         };
         let mut session = RecordSession::new(machine, log.clone(), options);
         session.start(Start {
-            command: boot
-                .command
-                .iter()
-                .map(|word| word.as_bytes().to_vec())
-                .collect(),
-            environment: vec![(b"TERM".to_vec(), b"xterm-256color".to_vec())],
             clock_unix_nanoseconds: boot.clock_unix_nanoseconds,
             // Another seed than the machine's: what the guest draws tells nothing of the schedule.
             seed: start_seed(&boot.seed),
             interactive: true,
             terminal,
-            ..Start::default()
+            ..start_in(container, &boot.command)
         });
         Ok(Self {
             session,

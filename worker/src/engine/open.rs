@@ -11,6 +11,7 @@ use reprise_core::image::ImageHash;
 use reprise_core::types::{Icount, TerminalSize as CoreSize};
 use reprise_debugger::gdb::GdbServer;
 use reprise_debugger::session::DebugSession;
+use reprise_host::{SiteContainer, SiteImage};
 use reprise_recorder::entry::{Entry, TimedEvent};
 use reprise_recorder::images::{ImageRef, ImageRole, ImageSet};
 use reprise_recorder::keyframes::TraceKeyframes;
@@ -28,6 +29,7 @@ pub(crate) enum Opening {
     Boot {
         boot: Boot,
         guest: Option<Guest>,
+        container: Option<SiteContainer>,
     },
     Trace {
         arrival: Option<Box<Arrival>>,
@@ -96,7 +98,11 @@ pub(crate) struct Opened {
 
 impl Opening {
     pub(crate) fn boot(boot: Boot) -> Self {
-        Self::Boot { boot, guest: None }
+        Self::Boot {
+            boot,
+            guest: None,
+            container: None,
+        }
     }
 
     /// The trace that is being opened.
@@ -346,6 +352,18 @@ impl Guest {
     }
 }
 
+/// A container's root image, which is the machine's disk.
+fn root_image(root: &SiteImage) -> Result<ImageRef, Refusal> {
+    let hash = hash_from_hex(&root.hash);
+    Ok(ImageRef {
+        role: ImageRole::Disk,
+        hash: hash.ok_or_else(|| because("the site's container is damaged"))?,
+        byte_len: root.byte_len,
+        name: root.name.clone(),
+        places: Vec::new(),
+    })
+}
+
 fn hash_from_hex(text: &str) -> Option<ImageHash> {
     let digits = text.as_bytes();
     let mut hash = [0; 32];
@@ -412,7 +430,11 @@ impl Engine {
                 }
                 Ok(Progress::Done)
             }
-            Opening::Boot { boot, guest } => {
+            Opening::Boot {
+                boot,
+                guest,
+                container,
+            } => {
                 if guest.is_none() {
                     let Some(bytes) = self.library.take(&Want::Guest) else {
                         return Ok(Progress::Waits);
@@ -422,11 +444,29 @@ impl Engine {
                 let Some(known) = guest else {
                     return Ok(Progress::More);
                 };
-                let images = known.images()?;
+                if let (Some(file), None) = (&boot.container, &container) {
+                    let want = Want::Container { file: file.clone() };
+                    let Some(bytes) = self.library.take(&want) else {
+                        return Ok(Progress::Waits);
+                    };
+                    let damaged = || because("the site's container is damaged");
+                    *container = Some(SiteContainer::from_json(&bytes?).ok_or_else(damaged)?);
+                }
+                let mut images = known.images()?;
+                if let Some(container) = &container {
+                    images.push(root_image(&container.root)?);
+                }
                 if !fetched(&mut self.library, &images)? {
                     return Ok(Progress::Waits);
                 }
-                let live = Live::boot(boot, known, images, &mut self.library, wall)?;
+                let live = Live::boot(
+                    boot,
+                    known,
+                    container.as_ref(),
+                    images,
+                    &mut self.library,
+                    wall,
+                )?;
                 self.messages.push_back(Message::Opened(live.recording()));
                 self.subject = Subject::Live(Box::new(live));
                 Ok(Progress::Done)
