@@ -1,8 +1,10 @@
 //! The command line.
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use reprise_images::container::ContainerSource;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Record Linux, replay it bit for bit.
 ///
@@ -79,6 +81,12 @@ Examples:
   reprise record --input session.txt -o session.rpt
   reprise record --embed --disk data.img -o bug.rpt -- /demos/race
                                                replays anywhere: kernel, initrd and disk are in the trace
+  reprise record --image oci:./layout:latest -e MODE=test -o bug.rpt -- /app/run --once
+                                               run a container image (a riscv64 one), and record it
+  reprise record --image docker-archive:saved.tar -o bug.rpt
+
+A container image's ENTRYPOINT, CMD, ENV, WORKDIR and USER count as for `docker run`, and what the command writes stays in the \
+machine, up to half of its --ram. The root image is kept in the cache, where replays find it; with --embed it is in the trace.
 
 The trace is complete also when recording is stopped by Ctrl-A x, Ctrl-C or SIGTERM; after kill -9 it \
 replays to about the last second.
@@ -271,10 +279,13 @@ pub(crate) struct RecordArgs {
 /// What `run` and `record` share.
 #[derive(Args, Debug)]
 pub(crate) struct GuestArgs {
-    /// Folder with the guest (Image, initrd, manifest.json). Default: the one that
-    /// `cargo xtask guest` built.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) image: Option<PathBuf>,
+    /// A container image to run, for linux/riscv64: oci:DIR (an OCI layout) or docker-archive:FILE, with :TAG after it where there
+    /// are several. Or, as DIR alone, the folder with the guest (Image, initrd, manifest.json). Default: the guest that
+    /// `cargo xtask guest` built, and no container.
+    #[arg(long, value_name = "IMAGE", value_parser = image_parser())]
+    pub(crate) image: Option<ImageArg>,
+    #[command(flatten)]
+    pub(crate) container: ContainerArgs,
     /// RAM in MiB; a browser replays at most 1024.
     #[arg(long, value_name = "MIB", default_value_t = 256,
           value_parser = clap::value_parser!(u64).range(64..=65536))]
@@ -308,9 +319,63 @@ pub(crate) struct GuestArgs {
     /// Say nothing on stderr but errors.
     #[arg(short, long)]
     pub(crate) quiet: bool,
-    /// The command to run in the guest. Default: a shell.
+    /// The command to run in the guest; in a container, what takes the place of the image's CMD. Default: a shell, or what
+    /// the container image says.
     #[arg(last = true, value_name = "CMD")]
     pub(crate) command: Vec<OsString>,
+}
+
+/// What `--image` names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum ImageArg {
+    /// The folder of a guest.
+    Guest(PathBuf),
+    /// A container image, which the default guest runs.
+    Container(ContainerSource),
+}
+
+impl ImageArg {
+    /// The folder of the guest, where that is what is named.
+    pub(crate) fn guest(&self) -> Option<&Path> {
+        match self {
+            Self::Guest(folder) => Some(folder),
+            Self::Container(_) => None,
+        }
+    }
+}
+
+fn image_parser() -> impl TypedValueParser<Value = ImageArg> {
+    OsStringValueParser::new().map(|text| match ContainerSource::parse(&text) {
+        Some(source) => ImageArg::Container(source),
+        None => ImageArg::Guest(text.into()),
+    })
+}
+
+/// How the command is run, as `docker run` has it.
+#[derive(Args, Debug, Default)]
+pub(crate) struct ContainerArgs {
+    /// Set an environment variable; NAME alone takes this computer's value.
+    #[arg(short, long, value_name = "NAME[=VALUE]")]
+    pub(crate) env: Vec<OsString>,
+    /// The command's working directory. Default: the image's.
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) workdir: Option<OsString>,
+    /// Whom the command runs as in the container, by the image's /etc/passwd and /etc/group. Default: the image's user.
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub(crate) user: Option<String>,
+    /// The program to run in the container instead of the image's; its CMD is left out, too.
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) entrypoint: Option<OsString>,
+    /// The container's host name. Default: reprise.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) hostname: Option<String>,
+}
+
+impl ContainerArgs {
+    /// Whether something is set that only a container has.
+    pub(crate) fn wants_container(&self) -> bool {
+        self.user.is_some() || self.entrypoint.is_some() || self.hostname.is_some()
+    }
 }
 
 #[derive(Args, Debug)]
@@ -461,9 +526,9 @@ pub(crate) struct LiveGuestArgs {
     /// With --live, the trace to write. Default: recording.rpt, or the next name that is free.
     #[arg(short, long, value_name = "FILE", requires = "live")]
     pub(crate) output: Option<PathBuf>,
-    /// With --live, the folder with the guest.
-    #[arg(long, value_name = "DIR", requires = "live")]
-    pub(crate) image: Option<PathBuf>,
+    /// With --live, a container image as oci:DIR:TAG or docker-archive:FILE:TAG, or the folder with the guest.
+    #[arg(long, value_name = "IMAGE", requires = "live", value_parser = image_parser())]
+    pub(crate) image: Option<ImageArg>,
     /// With --live, RAM in MiB.
     #[arg(long, value_name = "MIB", default_value_t = 256,
           value_parser = clap::value_parser!(u64).range(64..=65536))]

@@ -5,6 +5,7 @@ mod args;
 mod bridge;
 mod commands;
 mod console;
+mod container;
 mod date;
 mod escape;
 mod gdb;

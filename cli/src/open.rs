@@ -4,9 +4,12 @@ use crate::trace_file::{FileReader, TraceFile};
 use anyhow::{Context, anyhow, bail};
 use reprise_core::image::MemoryImage;
 use reprise_core::machine::{Machine, MachineConfig, MachineError};
+use reprise_images::container::ROOT_IMAGE_SUFFIX;
 use reprise_images::guest;
 use reprise_images::store::{self, FolderStore};
-use reprise_recorder::images::{ImageError, ImageRef, ImageSet, ImageStore, SharedImage};
+use reprise_recorder::images::{
+    ImageError, ImageRef, ImageRole, ImageSet, ImageStore, SharedImage,
+};
 use reprise_recorder::keyframes::TraceKeyframes;
 use reprise_recorder::timeline::{KeyframeSource, MachineSource, ReplayTimeline, TimelineOptions};
 use reprise_recorder::trace::{ReadError, config_from_header, images_from_header};
@@ -126,9 +129,18 @@ impl std::error::Error for TraceFileError {}
 
 /// Says so when what is missing was there once: a file of its name, with another content.
 fn explained(error: ImageError, wanted: &[ImageRef], folders: &[PathBuf]) -> anyhow::Error {
-    let ImageError::Missing { role, hash, .. } = &error else {
+    let ImageError::Missing {
+        role, hash, name, ..
+    } = &error
+    else {
         return error.into();
     };
+    if *role == ImageRole::Disk && name.ends_with(ROOT_IMAGE_SUFFIX) {
+        return anyhow!(
+            "the root image `{name}` ({hash}) of the recorded container is missing: `reprise run --image` with the same \
+             container image puts it into the cache again; or name its folder with --images, or record with --embed"
+        );
+    }
     let changed = (wanted.iter())
         .find(|image| image.role == *role && image.hash == *hash)
         .and_then(|image| Some((image, store::changed(folders, image)?)));

@@ -18,6 +18,19 @@ pub(crate) fn progress(name: &'static str, total: u64, is_shown: bool) -> Progre
     }
     let bar = ProgressBar::new(total);
     let template = "{prefix} [{bar:40}] {percent:>3} % icount {pos} {elapsed} (about {eta} left)";
+    shaped(bar, template, name)
+}
+
+/// A progress bar over bytes with a name in front; invisible where standard error is no terminal.
+pub(crate) fn byte_progress(name: &'static str, total_bytes: u64) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let template = "{prefix} [{bar:40}] {percent:>3} % {bytes} of {total_bytes} {elapsed}";
+    shaped(ProgressBar::new(total_bytes), template, name)
+}
+
+fn shaped(bar: ProgressBar, template: &str, name: &'static str) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));
     }

@@ -1,6 +1,7 @@
 //! What `run` and `record` start: the machine, its images, and what its init is told.
 
-use crate::args::GuestArgs;
+use crate::args::{GuestArgs, ImageArg};
+use crate::container::{self, Run};
 use crate::open::{BROWSER_RAM_BYTES_MAX, check_ram};
 use crate::say;
 use crate::seed::Seed;
@@ -39,6 +40,7 @@ const ADD_FILE_BYTES_MAX: u64 = 256 << 20;
 pub(crate) struct Plan {
     guest: Guest,
     images: Vec<(ImageRef, SharedImage)>,
+    run: Run,
     files: Vec<StartFile>,
     script: Option<Vec<u8>>,
     is_attended: bool,
@@ -61,15 +63,33 @@ impl Plan {
         if ram_bytes > BROWSER_RAM_BYTES_MAX && !args.quiet {
             say::line("reprise: a browser cannot replay a machine with more than 1024 MiB of RAM");
         }
-        let guest = Guest::find(args.image.as_deref())?;
+        let guest = Guest::find(args.image.as_ref().and_then(ImageArg::guest))?;
         let mut images = vec![store::open(&guest.kernel, ImageRole::Kernel)?];
         if let Some(initrd) = &guest.initrd {
             images.push(store::open(initrd, ImageRole::Initrd)?);
         }
+        let mut run = Run::new(args)?;
+        let mut files = Vec::new();
+        if let Some(ImageArg::Container(source)) = &args.image {
+            if !guest.runs_containers {
+                bail!("the guest is too old to run containers: run `cargo xtask guest`");
+            }
+            if !args.disk.is_empty() {
+                bail!("a container has no place for a --disk: put files into it with --add");
+            }
+            let container = container::open(source, args.quiet)?;
+            // The file that says that there is a container comes first: those after it go into the container.
+            files.push(run.enter(&container.config, args)?);
+            images.push((container.image, container.bytes));
+        } else if args.container.wants_container() {
+            bail!(
+                "--user, --entrypoint and --hostname are for containers: name one with --image oci:DIR or \
+                 docker-archive:FILE"
+            );
+        }
         for disk in &args.disk {
             images.push(store::open(disk, ImageRole::Disk)?);
         }
-        let mut files = Vec::new();
         for added in &args.add {
             add(added, &mut files)?;
         }
@@ -98,6 +118,7 @@ impl Plan {
         Ok(Self {
             guest,
             images,
+            run,
             files,
             script,
             is_attended,
@@ -159,14 +180,11 @@ impl Plan {
         {
             environment.push((b"TERM".to_vec(), term.into_vec()));
         }
+        environment.extend(self.run.environment.iter().cloned());
         Ok(Start {
-            command: args
-                .command
-                .iter()
-                .map(|argument| argument.as_bytes().to_vec())
-                .collect(),
+            command: self.run.command.clone(),
             environment,
-            working_directory: Vec::new(),
+            working_directory: self.run.working_directory.clone(),
             clock_unix_nanoseconds,
             seed: start_seed,
             // A script is typed as at a terminal: the guest echoes it.
@@ -240,6 +258,9 @@ fn add(argument: &OsStr, files: &mut Vec<StartFile>) -> anyhow::Result<()> {
     if path.ends_with(b"/") {
         let name = Path::new(OsStr::from_bytes(host)).file_name();
         path.extend_from_slice(name.map_or(b"", OsStrExt::as_bytes));
+    }
+    if path.starts_with(container::FACTS_PATH.as_bytes()) {
+        bail!("--add {shown}: the guest's init has another use for that path");
     }
     add_path(Path::new(OsStr::from_bytes(host)), path, false, files)
 }

@@ -17,12 +17,17 @@
  *
  * A start that breaks these rules ends the run with status 125; a command that can't be run ends it with 126 (there,
  * but not executable) or 127 (not there), as in a shell.
+ *
+ * If the start says that there is a container (container.h), its command runs in that: process 1 of the container is a
+ * copy of this program, which waits for the command as init does without a container, so that a command ends by
+ * the same signals and with the same status in both.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -38,19 +43,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "container.h"
+#include "init.h"
 #include "start.h"
-
-enum {
-    STATUS_START_INVALID = 125,
-    STATUS_NOT_EXECUTABLE = 126,
-    STATUS_NOT_FOUND = 127,
-};
 
 /* The terminal that the command runs on, as a path below /dev. */
 static char terminal_path[64] = "/dev/console";
 
-/* Prints one line for the person at the console. */
-static void say(const char *format, ...)
+void say(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -60,12 +60,19 @@ static void say(const char *format, ...)
     va_end(arguments);
 }
 
-static void mount_or_say(const char *type, const char *where, unsigned long flags, const char *options)
+void mount_or_say(const char *type, const char *where, unsigned long flags, const char *options)
 {
     if (mkdir(where, 0755) != 0 && errno != EEXIST)
         say("can't make %s: %s", where, strerror(errno));
     if (mount(type, where, type, flags, options) != 0)
         say("can't mount %s on %s: %s", type, where, strerror(errno));
+}
+
+void link_standard_streams(void)
+{
+    if (symlink("/proc/self/fd", "/dev/fd") != 0 || symlink("/proc/self/fd/0", "/dev/stdin") != 0 ||
+        symlink("/proc/self/fd/1", "/dev/stdout") != 0 || symlink("/proc/self/fd/2", "/dev/stderr") != 0)
+        say("can't link /dev/fd: %s", strerror(errno));
 }
 
 static void mount_file_systems(void)
@@ -77,10 +84,8 @@ static void mount_file_systems(void)
     mount_or_say("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
     mount_or_say("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=0755");
     mount_or_say("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777");
-    /* Shells use /dev/fd for process substitution; devtmpfs does not make these links. */
-    if (symlink("/proc/self/fd", "/dev/fd") != 0 || symlink("/proc/self/fd/0", "/dev/stdin") != 0 ||
-        symlink("/proc/self/fd/1", "/dev/stdout") != 0 || symlink("/proc/self/fd/2", "/dev/stderr") != 0)
-        say("can't link /dev/fd: %s", strerror(errno));
+    /* Shells use /dev/fd for process substitution. */
+    link_standard_streams();
 }
 
 /* Gives the loopback interface its address and switches it on. */
@@ -148,6 +153,17 @@ static int open_terminal_once(void)
     return -1;
 }
 
+static void use_as_standard_streams(int fd)
+{
+    if (fd < 0)
+        return;
+    dup2(fd, STDIN_FILENO);
+    dup2(fd, STDOUT_FILENO);
+    dup2(fd, STDERR_FILENO);
+    if (fd > STDERR_FILENO)
+        close(fd);
+}
+
 /* Makes the console's terminal this process's standard input and output. */
 static void open_terminal(void)
 {
@@ -161,13 +177,7 @@ static void open_terminal(void)
     }
     if (fd < 0)
         fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        return;
-    dup2(fd, STDIN_FILENO);
-    dup2(fd, STDOUT_FILENO);
-    dup2(fd, STDERR_FILENO);
-    if (fd > STDERR_FILENO)
-        close(fd);
+    use_as_standard_streams(fd);
 }
 
 /* Sets the terminal's size and modes as the host's terminal record says. */
@@ -190,29 +200,76 @@ static void set_terminal(const struct start *start)
     tcsetattr(STDIN_FILENO, TCSANOW, &modes);
 }
 
-/* Finds the start disk by its serial. Returns an open descriptor for O_DIRECT access, or -1 when there is none. */
-static int open_start_disk(void)
+bool find_disk(const char *serial, char *path, size_t bytes)
 {
     DIR *disks = opendir("/sys/block");
     struct dirent *disk;
-    int fd = -1;
+    bool is_found = false;
 
     if (disks == NULL)
-        return -1;
-    while (fd < 0 && (disk = readdir(disks)) != NULL) {
-        char path[300], serial[64];
+        return false;
+    while (!is_found && (disk = readdir(disks)) != NULL) {
+        char serial_path[300], found[64];
         if (strncmp(disk->d_name, "vd", 2) != 0)
             continue;
-        snprintf(path, sizeof path, "/sys/block/%s/serial", disk->d_name);
-        if (read_line_file(path, serial, sizeof serial) < 0 || strcmp(serial, "reprise-start") != 0)
-            continue;
-        snprintf(path, sizeof path, "/dev/%s", disk->d_name);
-        fd = open(path, O_RDWR | O_DIRECT | O_SYNC | O_CLOEXEC);
-        if (fd < 0)
-            say("can't open the start disk %s: %s", path, strerror(errno));
+        snprintf(serial_path, sizeof serial_path, "/sys/block/%s/serial", disk->d_name);
+        is_found = read_line_file(serial_path, found, sizeof found) >= 0 && strcmp(found, serial) == 0;
+        if (is_found)
+            snprintf(path, bytes, "/dev/%s", disk->d_name);
     }
     closedir(disks);
+    return is_found;
+}
+
+/* Opens the start disk for O_DIRECT access. Returns a descriptor, or -1 when there is none. */
+static int open_start_disk(void)
+{
+    char path[300];
+    int fd;
+
+    if (!find_disk("reprise-start", path, sizeof path))
+        return -1;
+    fd = open(path, O_RDWR | O_DIRECT | O_SYNC | O_CLOEXEC);
+    if (fd < 0)
+        say("can't open the start disk %s: %s", path, strerror(errno));
     return fd;
+}
+
+/* Says why the command can't be run. Returns the exit status. */
+static int explain_command(const char *command, int error)
+{
+    if (error == ENOENT && strchr(command, '/') != NULL && access(command, F_OK) == 0)
+        say("can't run %s: it needs an interpreter or a loader that is not there", command);
+    else
+        say("can't run %s: %s", command, strerror(error));
+    return error == ENOENT || error == ENOTDIR ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE;
+}
+
+/* Gives the command's process the environment and the working folder that a container's first process has, then its user. */
+static _Noreturn void become_container_command(const struct start *start)
+{
+    static struct container_user user;
+    const char *problem = container_find_user(&start->container, &user);
+    const char *folder = start->directory ? start->directory : "/";
+
+    clearenv();
+    setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
+    setenv("HOSTNAME", start->container.hostname, 1);
+    setenv("HOME", user.home, 1);
+    for (size_t i = 0; i < start->environment_count; i++)
+        putenv(start->environment[i]);
+    if (problem == NULL && !container_enter_folder(folder)) {
+        say("can't enter %s: %s", folder, strerror(errno));
+        _exit(STATUS_START_INVALID);
+    }
+    if (problem == NULL)
+        problem = container_become_user(&user);
+    if (problem != NULL) {
+        say("%s", problem);
+        _exit(STATUS_START_INVALID);
+    }
+    execvp(start->arguments[0], start->arguments);
+    _exit(explain_command(start->arguments[0], errno));
 }
 
 /* Runs in the child: gives it a session and terminal of its own, then becomes the command. */
@@ -225,16 +282,13 @@ static _Noreturn void become_command(const struct start *start)
 
     setsid();
     fd = open(terminal_path, O_RDWR);
-    if (fd >= 0) {
+    if (fd >= 0)
         ioctl(fd, TIOCSCTTY, 1);
-        dup2(fd, STDIN_FILENO);
-        dup2(fd, STDOUT_FILENO);
-        dup2(fd, STDERR_FILENO);
-        if (fd > STDERR_FILENO)
-            close(fd);
-    }
+    use_as_standard_streams(fd);
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    if (start->container.is_there)
+        become_container_command(start);
     for (size_t i = 0; i < start->environment_count; i++)
         putenv(start->environment[i]);
     if (chdir(start->directory ? start->directory : getenv("HOME")) != 0) {
@@ -242,8 +296,7 @@ static _Noreturn void become_command(const struct start *start)
         _exit(STATUS_START_INVALID);
     }
     execvp(arguments[0], arguments);
-    say("can't run %s: %s", arguments[0], strerror(errno));
-    _exit(errno == ENOENT || errno == ENOTDIR ? STATUS_NOT_FOUND : STATUS_NOT_EXECUTABLE);
+    _exit(explain_command(arguments[0], errno));
 }
 
 /* A welcome for the person who is about to get a shell. */
@@ -279,13 +332,56 @@ static int wait_for_end(pid_t command, const sigset_t *signals, int *how)
             if (pid != command)
                 continue;
             /* The end of the session has hung up its terminal, for this process as well. */
-            open_terminal();
+            use_as_standard_streams(open(terminal_path, O_RDWR | O_NOCTTY | O_CLOEXEC));
             if (WIFEXITED(status))
                 return WEXITSTATUS(status);
             say("the command was ended by a signal: %s", strsignal(WTERMSIG(status)));
             return 128 + WTERMSIG(status);
         }
     }
+}
+
+/* Starts the command. Returns its process, or -1. */
+static pid_t start_command(const struct start *start)
+{
+    pid_t command = fork();
+
+    if (command == 0)
+        become_command(start);
+    if (command < 0)
+        say("can't start a process: %s", strerror(errno));
+    return command;
+}
+
+/* Process 1 of the container: starts the command there, and ends as it does. */
+static _Noreturn void become_container(const struct start *start, const sigset_t *signals)
+{
+    const char *problem = container_enter(&start->container, terminal_path);
+    pid_t command;
+    int how;
+
+    if (problem != NULL) {
+        say("%s", problem);
+        _exit(STATUS_START_INVALID);
+    }
+    strcpy(terminal_path, "/dev/console");
+    command = start_command(start);
+    _exit(command < 0 ? STATUS_START_INVALID : wait_for_end(command, signals, &how));
+}
+
+/* Starts the container. Returns its first process, or -1. */
+static pid_t start_container(const struct start *start, const sigset_t *signals)
+{
+    pid_t first = -1;
+
+    /* Of this process only the children are in the new namespace. */
+    if (unshare(CLONE_NEWPID) == 0)
+        first = fork();
+    if (first == 0)
+        become_container(start, signals);
+    if (first < 0)
+        say("can't start the container: %s", strerror(errno));
+    return first;
 }
 
 /* Hands the exit status to the host. */
@@ -338,6 +434,8 @@ int main(void)
             say("the start is not valid: %s", problem);
             switch_off(disk, STATUS_START_INVALID, how);
         }
+        if (start.container.is_there)
+            container_step_out(&start.container);
         set_terminal(&start);
     }
 
@@ -351,13 +449,9 @@ int main(void)
 
     if (start.argument_count == 0)
         print_welcome();
-    command = fork();
-    if (command == 0)
-        become_command(&start);
-    if (command < 0) {
-        say("can't start a process: %s", strerror(errno));
+    command = start.container.is_there ? start_container(&start, &signals) : start_command(&start);
+    if (command < 0)
         switch_off(disk, STATUS_START_INVALID, how);
-    }
     int status = wait_for_end(command, &signals, &how);
     switch_off(disk, status, how);
 }

@@ -172,8 +172,20 @@ static bool write_file(struct stream *stream, const char *path, uint32_t mode, u
     return close(fd) == 0 && whole;
 }
 
+/* Takes the `bytes` bytes that say that there is a container, and makes ready what files can be written into. */
+static const char *take_container(struct stream *stream, struct container *container, uint64_t bytes)
+{
+    char *facts = take_text(stream, bytes, CONTAINER_FACTS_BYTES_MAX);
+
+    if (facts == NULL)
+        return "what it says of the container is too long or cut short";
+    if (container->is_there)
+        return "it has two containers";
+    return container_open(container, facts, (size_t)bytes);
+}
+
 /* Takes one file record of `bytes` bytes: a regular file, or, by its mode, a folder or a symbolic link. */
-static const char *take_file(struct stream *stream, uint64_t bytes)
+static const char *take_file(struct stream *stream, struct start *start, uint64_t bytes)
 {
     static char problem[200];
     struct {
@@ -194,6 +206,10 @@ static const char *take_file(struct stream *stream, uint64_t bytes)
     bytes -= padded;
     if (path[0] != '/' || strlen(path) != head.path_bytes)
         return "a file's path is not absolute";
+    if (strcmp(path, CONTAINER_FACTS_PATH) == 0) {
+        free(path);
+        return take_container(stream, &start->container, bytes);
+    }
 
     made = make_parents(path);
     if (made && S_ISDIR(head.mode)) {
@@ -266,7 +282,7 @@ static const char *take_record(struct stream *stream, struct start *start, uint3
         return NULL;
     }
     case START_FILE:
-        return take_file(stream, bytes);
+        return take_file(stream, start, bytes);
     default:
         return take(stream, NULL, bytes) ? NULL : "a record is cut short";
     }

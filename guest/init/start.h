@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "container.h"
+
 /* Record tags. */
 enum {
     START_END = 0,         /* no more records */
@@ -38,12 +40,14 @@ struct start {
     char *directory; /* NULL when the start names none */
     uint16_t columns, rows; /* 0 when not known */
     uint32_t terminal_flags;
+    struct container container;
 };
 
 /*
  * Reads the start from an open start disk, waiting until the host has delivered it. Acts at once on what
  * concerns the system: the clock is set, the random number generator seeded, a file written as its record comes by, so
- * that no file is ever held in memory. What concerns the command is left in *start. Returns NULL, or a sentence that says what is wrong.
+ * that no file is ever held in memory. If there is a container, files are written into it, and it is this process's root
+ * at the end. What concerns the command is left in *start. Returns NULL, or a sentence that says what is wrong.
  */
 const char *read_start(int disk, struct start *start);
 

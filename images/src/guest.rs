@@ -15,12 +15,16 @@ pub struct Guest {
     pub initrd: Option<PathBuf>,
     /// Kernel command line.
     pub command_line: Vec<u8>,
+    /// Whether its init runs containers; one that does not would run the command beside the container.
+    pub runs_containers: bool,
 }
 
 /// What we need of `manifest.json`.
 #[derive(Deserialize)]
 struct Manifest {
     command_line: String,
+    #[serde(default)]
+    containers: bool,
 }
 
 /// Command line of a guest without a manifest: the console is virtio, and a kernel that panics
@@ -44,29 +48,32 @@ impl Guest {
         if !kernel.is_file() {
             bail!(
                 "there is no kernel at {}: run `cargo xtask guest`, or name the folder of a guest \
-                 with --image",
+                 with --image, or a container image as oci:DIR or docker-archive:FILE",
                 kernel.display()
             );
         }
         let initrd = Some(folder.join("initrd")).filter(|path| path.is_file());
         let manifest = folder.join("manifest.json");
-        let command_line = if manifest.is_file() {
+        let manifest = if manifest.is_file() {
             let text = fs::read_to_string(&manifest)
                 .with_context(|| format!("{} cannot be read", manifest.display()))?;
-            let manifest: Manifest = serde_json::from_str(&text).with_context(|| {
+            serde_json::from_str(&text).with_context(|| {
                 format!(
                     "{} is not a guest's manifest: run `cargo xtask guest` again",
                     manifest.display()
                 )
-            })?;
-            manifest.command_line
+            })?
         } else {
-            COMMAND_LINE.to_owned()
+            Manifest {
+                command_line: COMMAND_LINE.to_owned(),
+                containers: false,
+            }
         };
         Ok(Self {
             kernel,
             initrd,
-            command_line: command_line.into_bytes(),
+            command_line: manifest.command_line.into_bytes(),
+            runs_containers: manifest.containers,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! `reprise record`.
 
 use super::run::{open_console, session};
-use crate::args::RecordArgs;
+use crate::args::{ImageArg, RecordArgs};
 use crate::console::Console;
 use crate::live::{self, LiveEnd, anyhow_from_record_error};
 use crate::say;
@@ -240,7 +240,8 @@ fn tell_recorded(args: &RecordArgs, path: &Path, recorded: &Recorded) {
 /// The arguments with which a replay finds images that are not in the cache.
 fn image_folders(args: &RecordArgs) -> String {
     let mut folders = Vec::new();
-    folders.extend(args.guest.image.clone());
+    let guest = args.guest.image.as_ref().and_then(ImageArg::guest);
+    folders.extend(guest.map(Path::to_owned));
     for disk in &args.guest.disk {
         match disk.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => folders.push(parent.to_owned()),

@@ -29,6 +29,7 @@ pub struct Unpacker<S> {
     progress: Progress,
     /// Layers that are not begun, the next one last.
     layers: Vec<Layer>,
+    id: Option<Digest>,
     config: ImageConfig,
 }
 
@@ -103,6 +104,7 @@ impl<S: Spool> Unpacker<S> {
             current: None,
             progress: Progress::default(),
             layers: Vec::new(),
+            id: None,
             config: ImageConfig::default(),
         }
     }
@@ -115,6 +117,13 @@ impl<S: Spool> Unpacker<S> {
     /// How far it is.
     pub fn progress(&self) -> Progress {
         self.progress
+    }
+
+    /// The image's id, which is its configuration's digest (OCI Image 1.1, ImageID), and what it says about running
+    /// it; `None` until that was read, which is before any layer is wanted. The id names all layers' contents, so
+    /// a caller that has the tree of this id need not go on.
+    pub fn found(&self) -> Option<(Digest, &ImageConfig)> {
+        self.id.map(|id| (id, &self.config))
     }
 
     /// Takes some of the wanted bytes and says how many; 0 only means that those before are not all worked off.
@@ -391,8 +400,8 @@ impl<S: Spool> Unpacker<S> {
         self.want_member(&image.config, what)
     }
 
-    fn read_config(&mut self, bytes: &[u8], mut layers: Vec<Layer>) -> Result<(), ImageError> {
-        let config = ConfigDocument::parse(bytes)?;
+    fn read_config(&mut self, document: &[u8], mut layers: Vec<Layer>) -> Result<(), ImageError> {
+        let config = ConfigDocument::parse(document)?;
         if !config.is_ours {
             self.selection.note(config.platform);
             return self.next_document();
@@ -418,6 +427,7 @@ impl<S: Spool> Unpacker<S> {
         }
         let bytes = layers.iter().filter_map(|layer| layer.want.bytes);
         self.progress.total_bytes = Some(bytes.fold(0, u64::saturating_add));
+        self.id = Some(Digest::of(document));
         self.config = config.run;
         layers.reverse();
         self.layers = layers;

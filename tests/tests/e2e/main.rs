@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask test` builds what these tests need and says where it is.
 
+mod container;
 mod determinism;
 mod gdb;
 mod hostile;

@@ -123,6 +123,11 @@ pub(crate) fn replay(trace: &Path) -> Finished {
 
 /// Replays a trace as wasm in node.
 pub(crate) fn replay_in_node(trace: &Path) -> Finished {
+    replay_in_node_with(trace, &[])
+}
+
+/// The same, with these images beside the guest's.
+pub(crate) fn replay_in_node_with(trace: &Path, images: &[PathBuf]) -> Finished {
     let driver = Path::new(env!("CARGO_MANIFEST_DIR")).join("wasm/replay.mjs");
     let module = built(
         "REPRISE_WASM",
@@ -132,7 +137,8 @@ pub(crate) fn replay_in_node(trace: &Path) -> Finished {
     node.arg(driver)
         .arg(module)
         .arg(trace)
-        .args([guest().join("Image"), guest().join("initrd")]);
+        .args([guest().join("Image"), guest().join("initrd")])
+        .args(images);
     finish(&mut node)
 }
 

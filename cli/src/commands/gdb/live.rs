@@ -1,7 +1,7 @@
 //! `reprise gdb --live`.
 
 use super::{address, tell_view, tell_waiting};
-use crate::args::{GdbArgs, GuestArgs};
+use crate::args::{ContainerArgs, GdbArgs, GuestArgs};
 use crate::commands::record::free_path;
 use crate::commands::run::{open_console, session};
 use crate::gdb::live::{LiveRecording, SharedLog};
@@ -25,6 +25,7 @@ use std::sync::Arc;
 pub(super) fn gdb_live(args: &GdbArgs) -> anyhow::Result<u8> {
     let guest = GuestArgs {
         image: args.guest.image.clone(),
+        container: ContainerArgs::default(),
         ram: args.guest.ram,
         seed: args.guest.seed,
         clock: None,
