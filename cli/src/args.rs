@@ -169,6 +169,16 @@ commands (continue, reverse-continue, reverse-stepi, watch, ...) there are `when
 `who-wrote VARIABLE`, and more under `monitor help`. The trace is never changed: writing a register or variable, or
 calling a function, goes on in a diversion, and `undiverge` ends that.")]
     Gdb(GdbArgs),
+    /// Put a container image into a site, so that it can be booted and recorded on the page.
+    #[command(after_help = "\
+Examples:
+  reprise convert oci:./layout:latest -o site
+  reprise convert docker-archive:saved.tar -o site --title Editor -e MODE=demo -- --verbose
+  reprise serve site                        the page, with the container on it
+
+A folder that is empty or not there becomes a site: the page is copied into it. A site that is there already is added to. Put the \
+folder on any web server; from one that answers ranges, the page reads of a large image only what it needs.")]
+    Convert(ConvertArgs),
     /// Serve the page, for this computer alone, and a trace to open in it.
     #[command(after_help = "\
 Examples:
@@ -542,6 +552,34 @@ pub(crate) struct LiveGuestArgs {
     /// With --live, type this file into the guest.
     #[arg(long, value_name = "FILE", requires = "live")]
     pub(crate) input: Option<PathBuf>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ConvertArgs {
+    /// The container image: oci:DIR[:TAG] or docker-archive:FILE[:TAG].
+    #[arg(value_name = "IMAGE", value_parser = OsStringValueParser::new().try_map(container_from_arg))]
+    pub(crate) image: ContainerSource,
+    /// The folder of the site.
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+    /// What the page calls it. Default: the image's name.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) title: Option<String>,
+    /// The site that is copied where there is none yet. Default: the one that `cargo xtask site` built beside this program.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) site: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) container: ContainerArgs,
+    /// Say nothing on stderr but errors.
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// What takes the place of the image's CMD.
+    #[arg(last = true, value_name = "CMD")]
+    pub(crate) command: Vec<OsString>,
+}
+
+fn container_from_arg(text: OsString) -> Result<ContainerSource, &'static str> {
+    ContainerSource::parse(&text).ok_or("write oci:DIR[:TAG] or docker-archive:FILE[:TAG]")
 }
 
 #[derive(Args, Debug)]

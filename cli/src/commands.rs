@@ -2,6 +2,7 @@
 
 pub(crate) mod bare;
 pub(crate) mod bridge;
+pub(crate) mod convert;
 pub(crate) mod events;
 pub(crate) mod gdb;
 pub(crate) mod index;

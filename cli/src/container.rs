@@ -1,17 +1,15 @@
 //! What runs in the guest, and how: as the arguments say, and in a container as its image says.
 
-use crate::args::GuestArgs;
+use crate::args::ContainerArgs;
 use crate::say;
 use anyhow::bail;
 use indicatif::ProgressBar;
 use reprise_core::event::StartFile;
-use reprise_host::ImageConfig;
+use reprise_host::{FACTS_PATH, ImageConfig};
+pub(crate) use reprise_images::container::ROOT_IMAGE_SUFFIX;
 use reprise_images::container::{self, Container, ContainerSource, Step};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-
-/// The path of the start file that says to init that there is a container; `guest/init/container.h` describes it.
-pub(crate) const FACTS_PATH: &str = "/.reprise-container";
 
 /// The longest host name that Linux takes.
 const HOSTNAME_BYTES_MAX: usize = 64;
@@ -32,15 +30,15 @@ pub(crate) struct Run {
 
 impl Run {
     /// What the arguments say.
-    pub(crate) fn new(args: &GuestArgs) -> anyhow::Result<Self> {
+    pub(crate) fn new(command: &[OsString], given: &ContainerArgs) -> anyhow::Result<Self> {
         let mut environment = Vec::new();
-        for variable in &args.container.env {
+        for variable in &given.env {
             if let Some(pair) = variable_from_arg(variable)? {
                 environment.push(pair);
             }
         }
-        let words = args.command.iter();
-        let working_directory = args.container.workdir.as_deref();
+        let words = command.iter();
+        let working_directory = given.workdir.as_deref();
         Ok(Self {
             command: words.map(|word| word.as_bytes().to_vec()).collect(),
             environment,
@@ -52,12 +50,11 @@ impl Run {
     pub(crate) fn enter(
         &mut self,
         image: &ImageConfig,
-        args: &GuestArgs,
+        given: &ContainerArgs,
     ) -> anyhow::Result<StartFile> {
         let owned = |words: &[String]| -> Vec<Vec<u8>> {
             words.iter().map(|word| word.clone().into_bytes()).collect()
         };
-        let given = &args.container;
         // The image's arguments belong to the image's program.
         let cmd = match (self.command.is_empty(), &given.entrypoint) {
             (true, None) => owned(&image.cmd),
@@ -188,8 +185,8 @@ mod tests {
         let Command::Run(args) = cli.command else {
             panic!("another command");
         };
-        let mut run = Run::new(&args.guest)?;
-        let facts = run.enter(image, &args.guest)?;
+        let mut run = Run::new(&args.guest.command, &args.guest.container)?;
+        let facts = run.enter(image, &args.guest.container)?;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let variables = run.environment.iter();
         let variables = variables.map(|(name, value)| [&name[..], value].join(&b'='));

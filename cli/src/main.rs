@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         Command::Index(args) => commands::index::index(&args),
         Command::TravelBench(args) => commands::travel_bench::travel_bench(&args),
         Command::Gdb(args) => commands::gdb::gdb(&args),
+        Command::Convert(args) => commands::convert::convert(&args),
         Command::Serve(args) => commands::serve::serve(&args),
         Command::Bridge(args) => commands::bridge::bridge(&args),
         Command::Share(args) => commands::share::share(&args),

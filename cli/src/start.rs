@@ -68,7 +68,7 @@ impl Plan {
         if let Some(initrd) = &guest.initrd {
             images.push(store::open(initrd, ImageRole::Initrd)?);
         }
-        let mut run = Run::new(args)?;
+        let mut run = Run::new(&args.command, &args.container)?;
         let mut files = Vec::new();
         if let Some(ImageArg::Container(source)) = &args.image {
             if !guest.runs_containers {
@@ -79,7 +79,7 @@ impl Plan {
             }
             let container = container::open(source, args.quiet)?;
             // The file that says that there is a container comes first: those after it go into the container.
-            files.push(run.enter(&container.config, args)?);
+            files.push(run.enter(&container.config, &args.container)?);
             images.push((container.image, container.bytes));
         } else if args.container.wants_container() {
             bail!(
@@ -259,7 +259,7 @@ fn add(argument: &OsStr, files: &mut Vec<StartFile>) -> anyhow::Result<()> {
         let name = Path::new(OsStr::from_bytes(host)).file_name();
         path.extend_from_slice(name.map_or(b"", OsStrExt::as_bytes));
     }
-    if path.starts_with(container::FACTS_PATH.as_bytes()) {
+    if path.starts_with(reprise_host::FACTS_PATH.as_bytes()) {
         bail!("--add {shown}: the guest's init has another use for that path");
     }
     add_path(Path::new(OsStr::from_bytes(host)), path, false, files)

@@ -4,6 +4,7 @@
 //! index.html, boot.js, style.css   picks a build for the trace that is opened, and starts it
 //! site.json                        the newest machine version, and the build of each
 //! b/<build>/                       a whole build: the app, the engine, their JavaScript, guest.json, demos.json
+//! containers.json                  the containers that `reprise convert` has put in
 //! images/<hash>.gz                 kernels and initrds, named by their BLAKE3 hash
 //! traces/<demo>-<key>.rpt          the demos' traces, named by all that decides them
 //! ```
@@ -136,6 +137,11 @@ pub(crate) fn build(site: &Path) -> Result<()> {
     for name in ROOT_FILES {
         let contents = files::read(&checkout().join("site").join(name))?;
         files::write_atomically(&site.join(name), contents)?;
+    }
+    let containers = site.join("containers.json");
+    if !containers.is_file() {
+        // `reprise convert` adds to it.
+        files::write_atomically(&containers, "[]\n")?;
     }
     // Last: until then the site is what it was.
     let published = published.with(machine_version, format!("b/{id}"));

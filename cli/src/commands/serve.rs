@@ -31,7 +31,7 @@ use tower_http::services::{ServeDir, ServeFile};
 pub(crate) const PORT: u16 = 7710;
 
 /// What a site's folder has at its root.
-const SITE_FILE: &str = "site.json";
+pub(crate) const SITE_FILE: &str = "site.json";
 
 /// What each answer says besides its content. The policy is that of the site's `index.html`, and that no page may frame it.
 const HEADERS: &[(&str, &str)] = &[
@@ -137,7 +137,7 @@ fn cannot_listen(port: u16, error: &io::Error) -> anyhow::Error {
 }
 
 /// The site's folder: the one given, or one that stands where a build or an installation puts it.
-fn find_site(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+pub(crate) fn find_site(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(folder) = given {
         return site_in(folder);
     }

@@ -13,6 +13,9 @@ use std::io::{self, Read};
 /// Length of a block in bytes; the last one of an image may be shorter.
 pub const BLOCK_BYTES: u64 = 256 << 10;
 
+/// A disk from this size on is read in parts on a page, where it has a tree; a smaller one is there sooner as a whole.
+pub const PARTS_BYTES_MIN: u64 = 4 << 20;
+
 /// Bytes of a hash in the file.
 const HASH_BYTES: usize = 32;
 

@@ -4,7 +4,7 @@ use super::lazy::LazyImage;
 use super::{Refusal, because};
 use crate::protocol::{Supply, Want};
 use reprise_core::image::{ImageHash, ImageSource as _, MemoryImage};
-use reprise_recorder::images::tree::{ImageTree, tree_byte_len};
+use reprise_recorder::images::tree::{ImageTree, PARTS_BYTES_MIN, tree_byte_len};
 use reprise_recorder::images::{ImageError, ImageRef, ImageRole, ImageStore, SharedImage};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::Read;
@@ -15,10 +15,6 @@ const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// Images beyond this size are refused before they are decompressed: a browser has 4 GiB for everything.
 const IMAGE_BYTES_MAX: u64 = 512 << 20;
-
-/// A disk from this size on is fetched in parts, as the machine reads it, where there is a tree for it; a smaller one is here
-/// sooner as a whole.
-const LAZY_BYTES_MIN: u64 = 4 << 20;
 
 /// What was fetched.
 #[derive(Default)]
@@ -303,7 +299,7 @@ enum PartKind {
 }
 
 fn is_lazily_read(image: &ImageRef) -> bool {
-    image.role == ImageRole::Disk && image.byte_len >= LAZY_BYTES_MIN
+    image.role == ImageRole::Disk && image.byte_len >= PARTS_BYTES_MIN
 }
 
 fn decompressed(bytes: Vec<u8>, image: &ImageRef) -> Result<Vec<u8>, Refusal> {
