@@ -272,6 +272,8 @@ pub struct StopPoint {
     pub process: Option<u32>,
     /// What it is.
     pub kind: StopKind,
+    /// What the person calls a watchpoint, as `cache->slots[3]`: it is told by that.
+    pub name: Option<String>,
 }
 
 /// The kinds of stop.
@@ -728,4 +730,6 @@ pub struct Variable {
     pub byte_len: u64,
     /// What it is made of.
     pub parts: Vec<Variable>,
+    /// Name of the register that holds it, as `s1`, if one does.
+    pub register: Option<String>,
 }

@@ -431,6 +431,7 @@ fn a_trace_is_gone_through_and_stops_are_met_both_ways() {
         id: 9,
         process: None,
         kind: StopKind::SystemCall(Some("write".to_owned())),
+        name: None,
     };
     page.order(Command::SetStops(vec![writes.clone()]));
     page.order(Command::Seek(Target::Icount(two.icount + 1)));
@@ -454,6 +455,7 @@ fn a_trace_is_gone_through_and_stops_are_met_both_ways() {
         id: 10,
         process: None,
         kind: StopKind::Exec,
+        name: None,
     };
     page.order(Command::FindHits(exec.clone()));
     let execs = page.last(hits_of);
@@ -568,6 +570,7 @@ fn long_steps_by_line_and_seeks_by_time_are_done_in_slices() {
         id: 1,
         process: None,
         kind: StopKind::Breakpoint(join),
+        name: None,
     };
     page.order(Command::SetStops(vec![stop]));
     page.order(Command::Run {

@@ -233,7 +233,8 @@ impl Engine {
         let stop = server.take_stop();
         if was_running || stop.is_some() || place != gdb.told {
             gdb.told = place;
-            let mut reasons = stop.as_ref().map(words::reasons).unwrap_or_default();
+            let reasons = |stop| words::reasons(stop, &self.stops);
+            let mut reasons = stop.as_ref().map(reasons).unwrap_or_default();
             reasons.extend(
                 place
                     .1

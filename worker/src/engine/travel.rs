@@ -231,7 +231,8 @@ impl Engine {
             return Ok(Progress::More);
         }
         let met = met(&self.stops, &stop);
-        self.tell_position(id, words::reasons(&stop), met, stop.edge.is_some());
+        let reasons = words::reasons(&stop, &self.stops);
+        self.tell_position(id, reasons, met, stop.edge.is_some());
         Ok(Progress::Done)
     }
 
