@@ -462,6 +462,23 @@ pub enum Message {
         /// Why, in one sentence for the person; none when gdb has said goodbye.
         reason: Option<String>,
     },
+    /// A signal has ended a program, and the recorded command's exit status is that signal's. Told by [`Command::Index`], at
+    /// its end.
+    FatalSignal(FatalSignal),
+}
+
+/// The last signal of its kind that ended a program.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FatalSignal {
+    /// Position of the last instruction that its thread was at in the program: of one that is not allowed, of a call of
+    /// the kernel's, or of what would have been executed next.
+    pub icount: u64,
+    /// Number of the thread.
+    pub tid: u32,
+    /// Its name.
+    pub thread: String,
+    /// Name of the signal, as `SIGSEGV`.
+    pub signal: String,
 }
 
 /// What is open.

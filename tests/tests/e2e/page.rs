@@ -4,6 +4,7 @@
 
 mod disk;
 mod gdb;
+mod signal;
 
 use super::support::{folder, guest, record, replay};
 use super::time_travel::{Recorded, What};

@@ -161,9 +161,11 @@ impl App {
             Action::SelectThread(thread) => {
                 session.thread = thread;
                 session.frame = 0;
+                session.is_frame_chosen = false;
             }
             Action::SelectFrame(frame) => {
                 session.frame = frame;
+                session.is_frame_chosen = true;
                 session.shown.source = None;
             }
             Action::ShowMemory(address) => {

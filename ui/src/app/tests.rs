@@ -1,5 +1,6 @@
 //! The app with engines that say what a test wants, used by the pointer and keys as a person would.
 
+mod crash;
 mod panels;
 mod searches;
 

@@ -1,6 +1,8 @@
-//! Going through a whole recording: everything that was printed, every hash compared, and who did what when.
+//! Going through a whole recording: everything that was printed, every hash compared, who did what when, and which signal
+//! has ended it.
 
 use super::open::Opened;
+use super::signal::{Found, SignalSearch};
 use super::{Progress, Refusal, live};
 use crate::protocol::{IndexPart, Message, RequestId, Return, Switch, SystemCall, ThreadName};
 use reprise_core::debug::{DebugHit, DebugPlan, HitKind, UserExit};
@@ -34,6 +36,8 @@ type Entries = std::iter::Map<std::vec::IntoIter<Entry>, fn(Entry) -> Result<Ent
 pub(crate) struct IndexWork {
     phase: Phase,
     collector: Option<Collector>,
+    /// What comes last, where the recorded command was ended by a signal.
+    signal: Option<Box<SignalSearch>>,
 }
 
 enum Phase {
@@ -41,6 +45,8 @@ enum Phase {
     Verify(Box<ReplaySession<Entries>>),
     /// Executes again and looks at every crossing into and out of the kernel.
     Collect { has_begun: bool },
+    /// Goes back from the end to the signal.
+    Signal,
 }
 
 impl IndexWork {
@@ -48,9 +54,15 @@ impl IndexWork {
         let entries = opened.file.entries().to_vec().into_iter();
         let entries: Entries = entries.map(Ok);
         let replay = ReplaySession::new(opened.source.machine()?, entries);
+        let session = opened.server.session();
+        let kernel = session.kernel().ok();
+        let end = session.timeline().recorded_end();
+        let exit_status = end.and_then(|end| end.exit_status);
+        let signal = kernel.and_then(|kernel| SignalSearch::new(kernel, exit_status));
         Ok(Self {
             phase: Phase::Verify(Box::new(replay)),
-            collector: opened.server.session().kernel().ok().map(Collector::new),
+            collector: kernel.map(Collector::new),
+            signal: signal.map(Box::new),
         })
     }
 
@@ -97,11 +109,25 @@ impl IndexWork {
                 part.upto = upto;
                 out.push_back(Message::Indexed(part));
                 out.push_back(progress(id, "reading system calls", upto, end));
-                Ok(if is_over || collector.is_full() {
-                    Progress::Done
-                } else {
-                    Progress::More
-                })
+                if !is_over && !collector.is_full() {
+                    return Ok(Progress::More);
+                }
+                self.phase = Phase::Signal;
+                Ok(Progress::More)
+            }
+            Phase::Signal => {
+                let Some(search) = &mut self.signal else {
+                    return Ok(Progress::Done);
+                };
+                let session = opened.server.session_mut();
+                let found = search.slice(session)?;
+                let behind = end.saturating_sub(session.timeline().position().0);
+                let Found::All(signal) = found else {
+                    out.push_back(progress(id, "looking for the signal", behind, end));
+                    return Ok(Progress::More);
+                };
+                out.extend(signal.map(Message::FatalSignal));
+                Ok(Progress::Done)
             }
         }
     }
