@@ -101,7 +101,7 @@ Examples:
   reprise replay bug.rpt --to 120000000    stop at an icount
   reprise replay bug.rpt --images ./guest  where the kernel and initrd are
 
-The last line on stderr is `icount=N hash=H`: two replays that print the same line were the same
+The last line on stderr is `icount=N hash=H`: two replays that print the same line were the same \
 execution.
 
 Exit status:
@@ -146,8 +146,8 @@ Examples:
   reprise index bug.rpt --every 16777216   twice as many
   reprise index bug.rpt --max-mib 64       no larger than that; keyframes get rarer
 
-The trace is replayed once. Keyframes that it has are replaced; what was recorded stays as it is. A keyframe every
-33,554,432 steps means that a seek executes at most so many, some 0.15 s. A trace for a link is better without:
+The trace is replayed once. Keyframes that it has are replaced; what was recorded stays as it is. A keyframe every \
+33,554,432 steps means that a seek executes at most so many, some 0.15 s. A trace for a link is better without: \
 `reprise index bug.rpt --remove` takes them out.")]
     Index(IndexArgs),
     /// Measure how fast time travel is in a trace.
@@ -164,9 +164,9 @@ Examples:
   reprise gdb --live --port 1234 -o new.rpt -- /demos/race
                                                 debug while it is recorded; its console is this terminal
 
-Each Linux process is an inferior of gdb, with its threads; symbols come out of the guest. Beside gdb's own
-commands (continue, reverse-continue, reverse-stepi, watch, ...) there are `when`, `seek`, `to-start`, `to-end`, `ps`,
-`who-wrote VARIABLE`, and more under `monitor help`. The trace is never changed: writing a register or variable, or
+Each Linux process is an inferior of gdb, with its threads; symbols come out of the guest. Beside gdb's own \
+commands (continue, reverse-continue, reverse-stepi, watch, ...) there are `when`, `seek`, `to-start`, `to-end`, `ps`, \
+`who-wrote VARIABLE`, and more under `monitor help`. The trace is never changed: writing a register or variable, or \
 calling a function, goes on in a diversion, and `undiverge` ends that.")]
     Gdb(GdbArgs),
     /// Put a container image into a site, so that it can be booted and recorded on the page.
@@ -209,7 +209,7 @@ Examples:
   reprise share big.rpt --url https://example.org/traces/big.rpt
 
 A small trace is in the link itself, and no server ever sees it. A larger one is to be put on a web server first. \
-Whoever has the link can see all that was recorded: what was typed, files that were added, the guest's whole memory.")]
+Whoever gets the link sees everything that was typed and printed, all memory of the machine, and the files that were added.")]
     Share(ShareArgs),
     /// Write the recording inside a link to a file.
     #[command(after_help = "\
@@ -248,7 +248,7 @@ symbol `tohost` ends it, 1 as passed and (N << 1) | 1 as test N failed:
     -Wl,-Ttext=0x80000000 -o hello hello.S
   reprise bare hello
 
-Exit status 0 means pass; else the number of the failing test is printed and the status is 1; 124
+Exit status 0 means pass; else the number of the failing test is printed and the status is 1; 124 \
 means that --max-icount was reached.")]
     Bare(BareArgs),
 }
@@ -670,5 +670,20 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn help_leaves_it_to_the_terminal_where_lines_of_a_paragraph_break() {
+        let all = Cli::command();
+        for command in all.get_subcommands() {
+            let help = command.get_after_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            let lines: Vec<&str> = help.lines().collect();
+            for pair in lines.windows(2) {
+                let is_prose = |line: &str| line.starts_with(|first: char| !first.is_whitespace());
+                let is_broken = is_prose(pair[0]) && is_prose(pair[1]);
+                assert!(!is_broken, "{}: {pair:?}", command.get_name());
+            }
+        }
     }
 }

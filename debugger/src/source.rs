@@ -89,6 +89,8 @@ pub struct SourceVariable {
     pub is_argument: bool,
     /// Where it lies, if it is in memory.
     pub address: Option<u64>,
+    /// DWARF's number of the register of its call that holds it, if one does.
+    pub register: Option<u16>,
     /// Its size; 0 when the debug information does not say.
     pub byte_len: u64,
     /// Its members, elements, or what it points to.

@@ -116,7 +116,7 @@ pub struct Stops {
 pub enum StopReason {
     /// The instruction at a breakpoint is about to be executed.
     Breakpoint(GuestVirtAddr),
-    /// Watched memory was accessed, or is about to be, when running backwards.
+    /// Watched memory was accessed, or is about to be.
     Watchpoint {
         /// Number of the watchpoint.
         index: usize,
@@ -124,6 +124,8 @@ pub enum StopReason {
         address: u64,
         /// Whether it was a store.
         is_write: bool,
+        /// Whether it has been made where the session stands, or is what comes next.
+        is_past: bool,
     },
     /// The system call with this number is about to be entered.
     SystemCall(u64),

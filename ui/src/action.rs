@@ -30,6 +30,8 @@ pub enum Action {
     },
     /// Stops here from now on.
     AddStop(StopKind),
+    /// Stops at an access to this from now on, which the person calls so.
+    AddWatchpoint(String, StopKind),
     /// Stops here no longer.
     RemoveStop(u32),
     /// Switches a stop off or on.

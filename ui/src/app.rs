@@ -13,9 +13,10 @@ mod opening;
 mod tests;
 mod told;
 
+use crate::action::Action;
 use crate::asker::{Asker, Progress, Purpose};
 use crate::bridge::Bridge;
-use crate::controls::{self, Controls};
+use crate::controls::{self, Control, Controls};
 use crate::dock::{Dock, Pane};
 use crate::host::Host;
 use crate::link::Link;
@@ -30,7 +31,7 @@ use crate::timeline::{Timeline, TimelineEvent};
 use dialogs::Dialog;
 use egui::{CentralPanel, Panel, Rect, Ui};
 use opening::address;
-use reprise_worker::protocol::{Command, Position};
+use reprise_worker::protocol::{Command, Position, Target};
 
 /// What fills the page.
 enum Screen {
@@ -136,6 +137,7 @@ impl App {
     /// | `screen`, `whole_screen` | the terminal's text at what is shown, and at the end |
     /// | `verified_hash`, `verified_icount`, `hash_count` | once all of it has been executed |
     /// | `call_count` | system calls known |
+    /// | `signal` | the signal that has ended the program, while that is told |
     /// | `reasons`, `met` | why it stands here, and the numbers of the stops met |
     /// | `bridge` | how far the connection to `reprise bridge` is, in words |
     /// | `failure`, `link`, `dialog` | what is told, the link shown, whether something lies on top |
@@ -174,6 +176,7 @@ impl App {
                 "verified_icount": verified.map(|(icount, _, _)| icount),
                 "hash_count": verified.map(|(_, _, count)| count),
                 "call_count": session.index.calls.len(),
+                "signal": session.signal.as_ref().map(|signal| &signal.signal),
                 "reasons": session.position.reasons,
                 "met": session.position.stops,
                 "trace_byte_len": session.trace_byte_len,
@@ -274,11 +277,9 @@ impl App {
             .map(|progress| (progress.words(), progress.share()));
         let mut asked = Panel::top("controls")
             .show(ui, |ui| {
-                let asked = self
-                    .controls
-                    .show(ui, session, is_busy, bridge.has_position());
-                views_menu(ui, &mut self.dock);
-                asked
+                let (is_held, dock) = (bridge.has_position(), &mut self.dock);
+                let mut views = |ui: &mut Ui| views_menu(ui, dock);
+                (self.controls).show(ui, session, is_busy, is_held, &mut views)
             })
             .inner;
         Panel::bottom("status").show(ui, |ui| {
@@ -286,6 +287,8 @@ impl App {
             controls::bridge_status(ui, bridge, session.recording.end);
         });
         show_failure(ui, &mut self.failure);
+        asked.extend(show_signal(ui, session));
+        session.choose_frame();
         let is_typing = self.terminal.has_focus() && session.is_running()
             || ui.ctx().egui_wants_keyboard_input() && !self.terminal.has_focus();
         let mut actions = Vec::new();
@@ -402,33 +405,60 @@ fn rows_of(screen: &vt100::Screen) -> String {
 }
 
 fn views_menu(ui: &mut Ui, dock: &mut Dock) {
-    ui.horizontal(|ui| {
-        ui.menu_button("View", |ui| {
-            for pane in Pane::all() {
-                let mut is_open = dock.has(pane);
-                if ui.checkbox(&mut is_open, pane.title()).clicked() {
-                    if is_open {
-                        dock.reveal(pane);
-                    } else {
-                        dock.close(pane);
-                    }
+    ui.menu_button("View", |ui| {
+        for pane in Pane::all() {
+            let mut is_open = dock.has(pane);
+            if ui.checkbox(&mut is_open, pane.title()).clicked() {
+                if is_open {
+                    dock.reveal(pane);
+                } else {
+                    dock.close(pane);
                 }
             }
-            ui.separator();
-            if ui.button("Usual layout").clicked() {
-                *dock = Dock::default();
-            }
-            let is_dark = ui.visuals().dark_mode;
-            if ui.button(if is_dark { "Light" } else { "Dark" }).clicked() {
-                let theme = if is_dark {
-                    egui::Theme::Light
-                } else {
-                    egui::Theme::Dark
-                };
-                ui.ctx().set_theme(theme);
-            }
+        }
+        ui.separator();
+        if ui.button("Usual layout").clicked() {
+            *dock = Dock::default();
+        }
+        let is_dark = ui.visuals().dark_mode;
+        if ui.button(if is_dark { "Light" } else { "Dark" }).clicked() {
+            let theme = if is_dark {
+                egui::Theme::Light
+            } else {
+                egui::Theme::Dark
+            };
+            ui.ctx().set_theme(theme);
+        }
+    });
+}
+
+/// The way to the signal that has ended the program: a recording is opened at its end, where the guest's first process
+/// is all that is left.
+fn show_signal(ui: &mut Ui, session: &mut Session) -> Option<Control> {
+    let signal = session.signal.as_ref()?;
+    let icount = signal.icount;
+    let (mut goes, mut is_over) = (false, false);
+    Panel::bottom("signal").show(ui, |ui| {
+        ui.horizontal_wrapped(|ui| {
+            ui.label(format!(
+                "{} (thread {}) was ended by {}.",
+                signal.thread, signal.tid, signal.signal
+            ));
+            goes = ui
+                .button("Go there")
+                .on_hover_text("To what the program was at when the signal came")
+                .accessible_name("go to the signal")
+                .clicked();
+            is_over = ui
+                .button("Dismiss")
+                .accessible_name("dismiss the signal")
+                .clicked();
         });
     });
+    if goes || is_over {
+        session.signal = None;
+    }
+    goes.then_some(Control::Do(Action::Seek(Target::Icount(icount))))
 }
 
 fn show_terminal(

@@ -93,13 +93,14 @@ impl Default for Controls {
 }
 
 impl Controls {
-    /// Draws the bar.
+    /// Draws the bar, with the menu of the views where it is seen however narrow the page is.
     pub(crate) fn show(
         &mut self,
         ui: &mut Ui,
         session: &Session,
         is_busy: bool,
         is_held: bool,
+        views: &mut dyn FnMut(&mut Ui),
     ) -> Vec<Control> {
         let mut controls = Vec::new();
         ui.horizontal_wrapped(|ui| {
@@ -121,6 +122,7 @@ impl Controls {
                 "Leave this recording",
                 Control::Leave,
             );
+            views(ui);
             match session.mode {
                 Mode::Running | Mode::Pausing => {
                     ui.label(RichText::new("REC").color(ui.visuals().error_fg_color))

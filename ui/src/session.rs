@@ -3,12 +3,16 @@
 use crate::looks::Looks;
 use crate::model::{Index, Mark, Shown, Stop};
 use crate::terminal::History;
-use reprise_worker::protocol::{Input, InputKind, Position, Recording, Target, Thread};
-use std::collections::BTreeMap;
+use reprise_worker::protocol::{
+    FatalSignal, Input, InputKind, Look, Position, Recording, Target, Thread, View,
+};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Places to go back to that are kept.
 const VISITED_MAX: usize = 100;
+/// Places of which it is kept what was met there: those to go back to and those to go forth to.
+const MET_MAX: usize = 2 * VISITED_MAX;
 /// Steps that take a second when nothing is skipped: guest time counts 64 ns for 64 steps.
 const STEPS_PER_SECOND: f64 = 1e9;
 /// Points at which the guest time is known that are kept.
@@ -63,6 +67,13 @@ pub(crate) struct Player {
     pub(crate) since: f64,
 }
 
+/// Why the engine once stood at a place.
+struct Met {
+    icount: u64,
+    reasons: Vec<String>,
+    stops: Vec<u32>,
+}
+
 /// Something open.
 pub(crate) struct Session {
     pub(crate) recording: Recording,
@@ -92,6 +103,8 @@ pub(crate) struct Session {
     pub(crate) marks: Vec<Mark>,
     pub(crate) thread: Thread,
     pub(crate) frame: u32,
+    /// The person, a link or [`Session::choose_frame`] has chosen it for where it is.
+    pub(crate) is_frame_chosen: bool,
     /// The call that a link selects, once the position is there.
     pub(crate) frame_wanted: Option<u32>,
     pub(crate) shown: Shown,
@@ -100,6 +113,10 @@ pub(crate) struct Session {
     pub(crate) looks: Looks,
     pub(crate) back: Vec<u64>,
     pub(crate) forth: Vec<u64>,
+    /// The newest last.
+    met: VecDeque<Met>,
+    /// The signal that has ended the program, until the person has gone there or does not want to.
+    pub(crate) signal: Option<FatalSignal>,
     /// Positions whose guest time is known, ascending.
     times: Vec<(u64, u64)>,
     /// Size of the trace, once it has been asked for.
@@ -142,11 +159,14 @@ impl Session {
             marks: Vec::new(),
             thread: Thread::Current,
             frame: 0,
+            is_frame_chosen: false,
             frame_wanted: None,
             shown: Shown::default(),
             looks: Looks::default(),
             back: Vec::new(),
             forth: Vec::new(),
+            met: VecDeque::new(),
+            signal: None,
             times: vec![(0, 0)],
             trace_byte_len: recording.trace_byte_len,
             recording,
@@ -206,15 +226,77 @@ impl Session {
     pub(crate) fn arrive(&mut self, position: Position) {
         if position.icount != self.position.icount {
             self.frame = 0;
+            self.is_frame_chosen = false;
         }
         if self.follows.is_none()
             && let Some(frame) = self.frame_wanted.take()
         {
             self.frame = frame;
+            self.is_frame_chosen = true;
         }
         self.note_time(position.icount, position.nanoseconds);
         self.looks.moved(position.icount);
         self.position = position;
+    }
+
+    /// Keeps why the engine stands somewhere, for who comes back.
+    pub(crate) fn remember(&mut self, icount: u64, reasons: Vec<String>, stops: Vec<u32>) {
+        self.met.retain(|met| met.icount != icount);
+        if !reasons.is_empty() {
+            self.met.push_back(Met {
+                icount,
+                reasons,
+                stops,
+            });
+        }
+        if self.met.len() > MET_MAX {
+            self.met.pop_front();
+        }
+    }
+
+    /// Adds what is known of a place that the engine was only sent to.
+    pub(crate) fn recall(&self, position: &mut Position) {
+        let known = self.met.iter().find(|met| met.icount == position.icount);
+        let Some(met) = known else {
+            return;
+        };
+        for reason in &met.reasons {
+            if !position.reasons.contains(reason) {
+                position.reasons.push(reason.clone());
+            }
+        }
+        position.stops.extend(&met.stops);
+    }
+
+    /// A signal has ended the program.
+    pub(crate) fn heard_signal(&mut self, signal: FatalSignal) {
+        let reason = format!("{} ends {}", signal.signal, signal.thread);
+        self.remember(signal.icount, vec![reason], Vec::new());
+        self.signal = Some(signal).filter(|signal| signal.icount != self.icount());
+    }
+
+    /// Selects the program's innermost call where the kernel works for it, unless one is selected: a person looks for the
+    /// program's bug. Called before views are drawn.
+    pub(crate) fn choose_frame(&mut self) {
+        let is_elsewhere = self.is_running() || self.local.is_some();
+        let current = self.position.thread.as_ref().map(|(tid, _)| *tid);
+        let can_be_in_kernel = match self.thread {
+            Thread::Cpu => false,
+            Thread::Current => current.is_some() && !self.position.is_user,
+            Thread::Task(tid) => current != Some(tid) || !self.position.is_user,
+        };
+        if self.is_frame_chosen || is_elsewhere || !can_be_in_kernel {
+            return;
+        }
+        let seen = self.looks.get(&Look::Stack(self.thread));
+        if let Some(seen) = seen.filter(|seen| !seen.is_stale)
+            && let View::Stack(frames) = seen.view
+        {
+            let of_program = frames.iter().position(|frame| !frame.is_kernel);
+            let number = of_program.and_then(|number| u32::try_from(number).ok());
+            self.frame = number.unwrap_or(0);
+            self.is_frame_chosen = true;
+        }
     }
 
     /// Remembers where it is, since it is about to be elsewhere.

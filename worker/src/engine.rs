@@ -14,6 +14,7 @@ mod look;
 mod machine;
 mod open;
 mod save;
+mod signal;
 mod stops;
 mod travel;
 mod words;

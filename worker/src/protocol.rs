@@ -292,6 +292,8 @@ pub struct StopPoint {
     pub process: Option<u32>,
     /// What it is.
     pub kind: StopKind,
+    /// What the person calls a watchpoint, as `cache->slots[3]`: it is told by that.
+    pub name: Option<String>,
 }
 
 /// The kinds of stop.
@@ -506,6 +508,23 @@ pub enum Message {
         /// Why it is not all of it, in one sentence for the person.
         failure: Option<String>,
     },
+    /// A signal has ended a program, and the recorded command's exit status is that signal's. Told by [`Command::Index`], at
+    /// its end.
+    FatalSignal(FatalSignal),
+}
+
+/// The last signal of its kind that ended a program.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FatalSignal {
+    /// Position of the last instruction that its thread was at in the program: of one that is not allowed, of a call of
+    /// the kernel's, or of what would have been executed next.
+    pub icount: u64,
+    /// Number of the thread.
+    pub tid: u32,
+    /// Its name.
+    pub thread: String,
+    /// Name of the signal, as `SIGSEGV`.
+    pub signal: String,
 }
 
 /// What is open.
@@ -776,4 +795,6 @@ pub struct Variable {
     pub byte_len: u64,
     /// What it is made of.
     pub parts: Vec<Variable>,
+    /// Name of the register that holds it, as `s1`, if one does.
+    pub register: Option<String>,
 }

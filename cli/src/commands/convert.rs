@@ -49,8 +49,8 @@ pub(crate) fn convert(args: &ConvertArgs) -> anyhow::Result<u8> {
         String::from_utf8(bytes.to_vec())
             .context("a page needs command, environment and folder in UTF-8")
     };
-    let texts = |words: &[Vec<u8>]| words.iter().map(|word| text(word)).collect();
-    let command: Vec<String> = texts(&run.command)?;
+    let command = run.command.iter().map(|word| text(word));
+    let command: Vec<String> = command.collect::<anyhow::Result<_>>()?;
     let described = SiteContainer {
         root: SiteImage {
             name: image.name.clone(),

@@ -282,15 +282,19 @@ fn print(
     }
     row(
         "holds",
-        format!(
-            "{} events, {} state hashes, {} annotations, {} marks",
-            summary.event_count, summary.hash_count, summary.annotation_count, summary.mark_count
-        ),
+        [
+            counted(summary.event_count, "event", "events"),
+            counted(summary.hash_count, "state hash", "state hashes"),
+            counted(summary.annotation_count, "annotation", "annotations"),
+            counted(summary.mark_count, "mark", "marks"),
+        ]
+        .join(", "),
     )?;
     row(
         "keyframes",
         match summary.keyframe_count {
             0 => "none".to_owned(),
+            1 => format!("1, which takes up {} bytes", summary.keyframe_bytes),
             count => format!("{count}, which take up {} bytes", summary.keyframe_bytes),
         },
     )?;
@@ -318,6 +322,12 @@ fn print(
     row("end", end)
 }
 
+/// So many things in words.
+fn counted(count: u64, one: &str, many: &str) -> String {
+    let what = if count == 1 { one } else { many };
+    format!("{count} {what}")
+}
+
 /// Text from a trace, which may be a stranger's, as a terminal may see it.
 fn printable(text: &str) -> String {
     text.chars()
@@ -329,4 +339,16 @@ fn printable(text: &str) -> String {
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::counted;
+
+    #[test]
+    fn one_is_told_from_many() {
+        for (count, words) in [(0, "0 events"), (1, "1 event"), (2, "2 events")] {
+            assert_eq!(counted(count, "event", "events"), words);
+        }
+    }
 }

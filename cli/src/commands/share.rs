@@ -34,11 +34,10 @@ pub(crate) fn share(args: &ShareArgs) -> anyhow::Result<u8> {
     let version = file.header().machine_version;
     let site = site_url(args);
     writeln!(io::stdout(), "{site}#{trace}{at}&v={version}")?;
-    if args.url.is_none() {
-        say::line(
-            "reprise: whoever has the link can see all that was recorded: what was typed, and files that were added",
-        );
-    }
+    say::line(
+        "reprise: whoever gets the link sees everything that was typed and printed, all memory of the machine, and the files \
+         that were added",
+    );
     Ok(0)
 }
 

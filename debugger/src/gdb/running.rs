@@ -194,6 +194,11 @@ impl GdbServer {
             .session
             .step_cpu(back, &Stops::default())?
             .icount;
+        for reason in &mut stop.reasons {
+            if let StopReason::Watchpoint { is_past, .. } = reason {
+                *is_past = back == RunDirection::Forward;
+            }
+        }
         Ok(stop)
     }
 
@@ -408,6 +413,7 @@ impl GdbServer {
                 index,
                 address,
                 is_write,
+                ..
             } if !self.is_virtual(*index) => Some(format!(
                 "reprise: {who} {} physical memory at {address:#x}",
                 if *is_write { "writes to" } else { "reads" }

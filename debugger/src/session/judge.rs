@@ -207,6 +207,8 @@ impl<'a> Judgement<'a> {
                     index: watch,
                     address,
                     is_write,
+                    // Backwards, a run stops in front of it.
+                    is_past: self.direction == RunDirection::Forward,
                 }]
             }
             HitKind::UserExit(exit) => {

@@ -44,6 +44,8 @@ pub(super) enum Place {
     Memory(u64),
     /// Its bytes; `None` where one is not known.
     Bytes(Vec<Option<u8>>),
+    /// In a register, which holds these bytes.
+    Register(u16, Vec<Option<u8>>),
     /// A pointer to something that is nowhere itself.
     Implicit,
     /// Nowhere.
@@ -84,6 +86,9 @@ pub(super) fn place_of(
             Location::Empty => Place::Gone,
             Location::Address { address } => Place::Memory(*address),
             Location::ImplicitPointer { .. } => Place::Implicit,
+            Location::Register { register } if context.registers.get(register.0).is_some() => {
+                Place::Register(register.0, bytes_of(piece, byte_len, context))
+            }
             _ => Place::Bytes(bytes_of(piece, byte_len, context)),
         });
     }

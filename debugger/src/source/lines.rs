@@ -85,6 +85,17 @@ impl LineTable {
         of_address.find(|row| row.is_chosen && address < row.end)
     }
 
+    /// Whether what a line does begins at an address, as far as the order of the code tells: a line's code often has several
+    /// rows, and the later ones are in the middle of it.
+    pub(super) fn begins_line(&self, address: u64) -> bool {
+        let row = self.row_at(address).filter(|row| row.address == address);
+        let before = address.checked_sub(1).and_then(|last| self.row_at(last));
+        row.is_some_and(|row| {
+            row.is_statement
+                && before.is_none_or(|before| (before.file, before.line) != (row.file, row.line))
+        })
+    }
+
     /// The rows that begin within a range of addresses, one of each address.
     pub(super) fn rows_within(&self, begin: u64, end: u64) -> impl Iterator<Item = &Row> {
         let first = self.rows.partition_point(|row| row.address < begin);
@@ -273,5 +284,26 @@ mod tests {
             assert_eq!(found, line, "{address:#x}");
         }
         assert_eq!(table.rows_within(0x10, 0x18).count(), 2);
+    }
+
+    #[test]
+    fn a_line_begins_at_the_first_of_its_rows_that_follow_each_other() {
+        let mut table = Vec::new();
+        let mut sequence = vec![
+            row(0x10, 119, true),
+            row(0x14, 120, true),
+            row(0x18, 120, true),
+            row(0x1c, 120, false),
+            row(0x20, 121, true),
+            row(0x24, 120, false),
+            row(0x28, 120, true),
+        ];
+        close(&mut sequence, 0x2c, &mut table);
+        let table = LineTable {
+            rows: table,
+            files: vec!["a.c".into()],
+        };
+        let begins = (0xf..0x30).filter(|address| table.begins_line(*address));
+        assert_eq!(begins.collect::<Vec<_>>(), [0x10, 0x14, 0x20]);
     }
 }

@@ -84,10 +84,11 @@ enum Then {
     /// Backwards, it is at the beginning of another line, or at the function's entry.
     LineBefore(Box<Stepped>),
     /// Backwards, it is at the beginning of the line before the one whose beginning is looked for, or at the function's
-    /// entry. The position is where the step was in that line.
-    OtherLine(Box<Stepped>, Icount),
-    /// From there forwards again, it is at the line's beginning, unless that lies beyond the position.
-    OwnLine(Icount),
+    /// entry. The position is where the step was in that line; last, whether it began there.
+    OtherLine(Box<Stepped>, Icount, bool),
+    /// From there forwards again, it is at the line's beginning, unless that lies beyond the position. Where the step began in
+    /// that line, there is where it did: one that was jumped to is at a beginning, though it looks like the middle of the line.
+    OwnLine(Icount, Option<Box<Stepped>>),
 }
 
 /// A step forwards.
@@ -246,7 +247,7 @@ impl LineStep {
     }
 
     fn next(&self, session: &DebugSession, then: Then, stop: Stop) -> Next {
-        if !is_step(&stop) && !matches!(then, Then::OwnLine(_)) {
+        if !is_step(&stop) && !matches!(then, Then::OwnLine(..)) {
             return Next::End(stop);
         }
         match then {
@@ -260,13 +261,13 @@ impl LineStep {
             Then::Called(forward, from) => self.called(session, forward, from, stop),
             Then::Entry => back_by_an_instruction(Then::End),
             Then::Within => match self.now(session) {
-                Some(now) => back_to_beginning(session, now),
+                Some(now) => back_to_beginning(session, now, false),
                 None => Next::End(stop),
             },
             Then::Before(start, here) => match self.now(session) {
                 // The end of a function that the line before has called.
                 Some(now) if now.unit != start.unit || now.outer != start.outer => {
-                    back_to_beginning(session, now)
+                    back_to_beginning(session, now, false)
                 }
                 _ => Next::Do(Operation::Return(here), Then::Again(start)),
             },
@@ -276,22 +277,25 @@ impl LineStep {
                 Some(now) if Some(now.own) == start.entry() && now.is_same_line(&start) => {
                     back_by_an_instruction(Then::Within)
                 }
-                Some(now) => back_to_beginning(session, now),
+                Some(now) => back_to_beginning(session, now, false),
                 None => Next::End(stop),
             },
-            Then::OtherLine(at, here) => match self.now(session) {
+            Then::OtherLine(at, here, is_start) => match self.now(session) {
                 // The function's first line.
                 Some(now) if now.is_same_line(&at) => Next::End(stop),
                 _ => Next::Do(
                     at.run(RunDirection::Forward, at.own_lines()),
-                    Then::OwnLine(here),
+                    Then::OwnLine(here, is_start.then_some(at)),
                 ),
             },
+            Then::OwnLine(here, Some(start)) if stop.icount >= here => {
+                Next::Do(Operation::Return(here), Then::Again(start))
+            }
             // It has no beginning of its own on this way.
-            Then::OwnLine(here) if stop.icount > here => {
+            Then::OwnLine(here, _) if stop.icount > here => {
                 Next::Do(Operation::Return(here), Then::End)
             }
-            Then::OwnLine(_) => Next::End(stop),
+            Then::OwnLine(..) => Next::End(stop),
         }
     }
 
@@ -383,12 +387,12 @@ impl LineStep {
 
     /// Back to the beginning of the line that was executed before.
     fn backward(&self, session: &DebugSession, start: Box<Stepped>) -> Next {
-        if !start.is_at_row() {
-            // From within a line, back to where it begins.
-            return back_to_beginning(session, start);
-        }
         if start.entry() == Some(start.own) {
             return back_by_an_instruction(Then::Within);
+        }
+        if !start.is_at_beginning() {
+            // From within a line, back to where it begins.
+            return back_to_beginning(session, start, true);
         }
         if self.unit == StepUnit::Into {
             let here = session.timeline().position();
@@ -450,8 +454,9 @@ fn back_out(session: &DebugSession, start: &Stepped) -> Next {
     }
 }
 
-/// Back to where the execution of a line began in its frame: behind the last beginning of another line.
-fn back_to_beginning(session: &DebugSession, at: Box<Stepped>) -> Next {
+/// Back to where the execution of a line began in its frame: behind the last beginning of another line. The step may have
+/// begun here.
+fn back_to_beginning(session: &DebugSession, at: Box<Stepped>, is_start: bool) -> Next {
     let entry = at.entry();
     if entry == Some(at.own) {
         return Next::End(stopped(session));
@@ -460,7 +465,7 @@ fn back_to_beginning(session: &DebugSession, at: Box<Stepped>) -> Next {
     wanted.extend(entry.map(|entry| at.here(entry)));
     let here = session.timeline().position();
     let run = at.run(RunDirection::Backward, wanted);
-    Next::Do(run, Then::OtherLine(at, here))
+    Next::Do(run, Then::OtherLine(at, here, is_start))
 }
 
 /// Where a session stands, for no reason.

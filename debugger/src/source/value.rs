@@ -88,10 +88,8 @@ impl<'a> ValueReader<'a> {
             type_name: self.types.name(what.type_place),
             value: shown.value,
             is_argument: what.is_argument,
-            address: match what.place {
-                Place::Memory(address) => Some(address),
-                _ => None,
-            },
+            address: address_of(&what.place),
+            register: register_of(&what.place),
             byte_len: what
                 .type_place
                 .and_then(|place| self.types.byte_len(place))
@@ -104,7 +102,7 @@ impl<'a> ValueReader<'a> {
         match what.place {
             Place::Gone => return GONE.into(),
             Place::Implicit => return IMPLICIT.into(),
-            Place::Memory(_) | Place::Bytes(_) => {}
+            Place::Memory(_) | Place::Bytes(_) | Place::Register(..) => {}
         }
         let type_place = what.type_place.and_then(|place| self.types.stripped(place));
         let Some(type_place) = type_place else {
@@ -142,7 +140,7 @@ impl<'a> ValueReader<'a> {
                 let is_read = self.machine.read(address.wrapping_add(offset), &mut bytes);
                 is_read.then_some(bytes).ok_or(UNREADABLE)
             }
-            Place::Bytes(bytes) => {
+            Place::Bytes(bytes) | Place::Register(_, bytes) => {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX);
                 let part = bytes.get(start..start.saturating_add(length)).ok_or(GONE)?;
                 part.iter()
@@ -349,10 +347,8 @@ impl<'a> ValueReader<'a> {
             type_name: format!("{} {lengths}", self.types.name(Some(element))),
             value: shown.value,
             is_argument: false,
-            address: match what.place {
-                Place::Memory(address) => Some(address),
-                _ => None,
-            },
+            address: address_of(&what.place),
+            register: register_of(&what.place),
             byte_len,
             parts: shown.parts,
         })
@@ -551,13 +547,29 @@ impl<'a> ValueReader<'a> {
 pub(super) fn within(place: &Place, offset: u64) -> Place {
     match place {
         Place::Memory(address) => Place::Memory(address.wrapping_add(offset)),
-        Place::Bytes(bytes) => {
-            let start = usize::try_from(offset)
-                .unwrap_or(usize::MAX)
-                .min(bytes.len());
-            Place::Bytes(bytes[start..].to_vec())
-        }
+        Place::Bytes(bytes) => Place::Bytes(behind(bytes, offset)),
+        Place::Register(number, bytes) => Place::Register(*number, behind(bytes, offset)),
         other => other.clone(),
+    }
+}
+
+/// The bytes from an offset on.
+fn behind(bytes: &[Option<u8>], offset: u64) -> Vec<Option<u8>> {
+    let start = usize::try_from(offset).unwrap_or(usize::MAX);
+    bytes[start.min(bytes.len())..].to_vec()
+}
+
+fn address_of(place: &Place) -> Option<u64> {
+    match place {
+        Place::Memory(address) => Some(*address),
+        _ => None,
+    }
+}
+
+fn register_of(place: &Place) -> Option<u16> {
+    match place {
+        Place::Register(number, _) => Some(*number),
+        _ => None,
     }
 }
 
@@ -661,6 +673,9 @@ mod tests {
         let place = Place::Bytes(vec![Some(1), None, Some(3)]);
         assert_eq!(within(&place, 2), Place::Bytes(vec![Some(3)]));
         assert_eq!(within(&place, u64::MAX), Place::Bytes(Vec::new()));
+        let place = Place::Register(9, vec![Some(1), Some(2)]);
+        assert_eq!(within(&place, 1), Place::Register(9, vec![Some(2)]));
+        assert_eq!((register_of(&place), address_of(&place)), (Some(9), None));
         assert_eq!(within(&Place::Memory(8), 8), Place::Memory(16));
     }
 }

@@ -5,6 +5,7 @@
 mod arrival;
 mod disk;
 mod gdb;
+mod signal;
 
 use super::support::{folder, guest, record, replay};
 use super::time_travel::{Recorded, What};
@@ -434,6 +435,7 @@ fn a_trace_is_gone_through_and_stops_are_met_both_ways() {
         id: 9,
         process: None,
         kind: StopKind::SystemCall(Some("write".to_owned())),
+        name: None,
     };
     page.order(Command::SetStops(vec![writes.clone()]));
     page.order(Command::Seek(Target::Icount(two.icount + 1)));
@@ -457,6 +459,7 @@ fn a_trace_is_gone_through_and_stops_are_met_both_ways() {
         id: 10,
         process: None,
         kind: StopKind::Exec,
+        name: None,
     };
     page.order(Command::FindHits(exec.clone()));
     let execs = page.last(hits_of);
@@ -571,6 +574,7 @@ fn long_steps_by_line_and_seeks_by_time_are_done_in_slices() {
         id: 1,
         process: None,
         kind: StopKind::Breakpoint(join),
+        name: None,
     };
     page.order(Command::SetStops(vec![stop]));
     page.order(Command::Run {

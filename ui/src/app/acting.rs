@@ -166,9 +166,11 @@ impl App {
             Action::SelectThread(thread) => {
                 session.thread = thread;
                 session.frame = 0;
+                session.is_frame_chosen = false;
             }
             Action::SelectFrame(frame) => {
                 session.frame = frame;
+                session.is_frame_chosen = true;
                 session.shown.source = None;
             }
             Action::ShowMemory(address) => {
@@ -183,23 +185,8 @@ impl App {
                 session.shown.source = Some((path, line));
                 self.dock.reveal_panel("Source");
             }
-            Action::AddStop(kind) => {
-                session.last_stop += 1;
-                let is_of_process =
-                    matches!(kind, StopKind::Breakpoint(_) | StopKind::Watchpoint { .. });
-                let point = StopPoint {
-                    id: session.last_stop,
-                    process: session.position.process.filter(|_| is_of_process),
-                    kind,
-                };
-                session.new_stop = Some(session.last_stop);
-                session.stops.push(Stop {
-                    point,
-                    is_enabled: true,
-                    hits: None,
-                });
-                self.tell_stops();
-            }
+            Action::AddStop(kind) => self.add_stop(kind, None),
+            Action::AddWatchpoint(name, kind) => self.add_stop(kind, Some(name)),
             Action::RemoveStop(id) => {
                 session.stops.retain(|stop| stop.point.id != id);
                 self.tell_stops();
@@ -233,6 +220,27 @@ impl App {
             }
             Action::Copy(text) => ui.copy_text(text),
         }
+    }
+
+    fn add_stop(&mut self, kind: StopKind, name: Option<String>) {
+        let Screen::Open(session) = &mut self.screen else {
+            return;
+        };
+        session.last_stop += 1;
+        let is_of_process = matches!(kind, StopKind::Breakpoint(_) | StopKind::Watchpoint { .. });
+        let point = StopPoint {
+            id: session.last_stop,
+            process: session.position.process.filter(|_| is_of_process),
+            kind,
+            name,
+        };
+        session.new_stop = Some(session.last_stop);
+        session.stops.push(Stop {
+            point,
+            is_enabled: true,
+            hits: None,
+        });
+        self.tell_stops();
     }
 
     /// Looks for all hits of a stop: by engines that have nothing else to do, or else by the main one, which does nothing else

@@ -159,7 +159,7 @@ fn share_dialog(
 ) -> Option<Choice> {
     let mut choice = None;
     ui.heading("Share");
-    ui.label("Whoever gets it sees everything that was typed and printed, all memory of the machine, your marks and this view.");
+    ui.label("Whoever gets it sees everything that was typed and printed, all memory of the machine, the files that were added, your marks and this view.");
     match link {
         Ok(link) => {
             ui.label(format!(

@@ -111,6 +111,7 @@ impl App {
                     if let Screen::Open(session) = &mut self.screen {
                         session.trace_byte_len = bytes.len() as u64;
                         session.index = Index::default();
+                        session.signal = None;
                         self.reader.cancel();
                         self.searchers.cancel();
                         self.searchers.forget_trace();
@@ -206,6 +207,7 @@ impl App {
             // What a live machine prints is known already.
             Message::Console(printed) if !session.is_live() => session.history.add(&printed),
             Message::Indexed(part) => session.index.add(part),
+            Message::FatalSignal(signal) => session.heard_signal(signal),
             Message::Verified {
                 icount,
                 hash,

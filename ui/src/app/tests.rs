@@ -1,6 +1,7 @@
 //! The app with engines that say what a test wants, used by the pointer and keys as a person would.
 
 mod arrivals;
+mod crash;
 mod panels;
 mod searches;
 

@@ -29,10 +29,19 @@ pub(super) fn by_main(
             session.mode = Mode::Pausing;
             main.ask(Command::Pause, Purpose::Halt);
         }
-        Message::Position(position) => {
+        Message::Position(mut position) => {
             // gdb can be in a diversion, beyond the end.
             if position.id != 0 {
                 session.recording.end = session.recording.end.max(position.icount);
+            }
+            match purpose {
+                Some(Purpose::Move) => session.remember(
+                    position.icount,
+                    position.reasons.clone(),
+                    position.stops.clone(),
+                ),
+                Some(Purpose::Seek) => session.recall(&mut position),
+                _ => {}
             }
             // While somebody looks at another place, the engine's way there is of no account.
             arrive(session, position);
@@ -78,6 +87,7 @@ fn done(session: &mut Session, main: &mut Asker, purpose: Option<Purpose>) {
             session.local = None;
             session.wanted = None;
             session.verified = None;
+            session.signal = None;
             session.looks.forget();
         }
         _ => {}

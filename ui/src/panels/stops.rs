@@ -7,7 +7,7 @@ use crate::action::Action;
 use crate::format;
 use crate::model::{Hits, PanelModel, Stop};
 use egui::{Button, CollapsingHeader, RichText, ScrollArea, Ui};
-use reprise_worker::protocol::{StopKind, Target};
+use reprise_worker::protocol::{StopKind, StopPoint, Target};
 
 pub(super) fn show(ui: &mut Ui, model: &mut PanelModel<'_>) {
     ScrollArea::both()
@@ -32,8 +32,8 @@ pub(super) fn show(ui: &mut Ui, model: &mut PanelModel<'_>) {
 }
 
 /// A stop in words.
-pub(super) fn text_of(kind: &StopKind) -> String {
-    match kind {
+fn text_of(point: &StopPoint) -> String {
+    match &point.kind {
         StopKind::Breakpoint(place) => format!("at {place}"),
         StopKind::Watchpoint {
             address,
@@ -46,7 +46,11 @@ pub(super) fn text_of(kind: &StopKind) -> String {
                 (false, true) => "writes",
                 _ => "reads and writes",
             };
-            format!("{access} of {} from {address:#x}", format::bytes(*byte_len))
+            let bytes = format::bytes(*byte_len);
+            match &point.name {
+                Some(name) => format!("{access} of {name}: {bytes} from {address:#x}"),
+                None => format!("{access} of {bytes} from {address:#x}"),
+            }
         }
         StopKind::SystemCall(Some(name)) => format!("system call {name}"),
         StopKind::SystemCall(None) => "any system call".to_owned(),
@@ -59,7 +63,7 @@ pub(super) fn text_of(kind: &StopKind) -> String {
 
 fn show_stop(ui: &mut Ui, stop: &Stop, is_met: bool, icount: u64, actions: &mut Vec<Action>) {
     let id = stop.point.id;
-    let text = text_of(&stop.point.kind);
+    let text = text_of(&stop.point);
     ui.horizontal(|ui| {
         let mut is_enabled = stop.is_enabled;
         let mut shown = RichText::new(&text);

@@ -16,6 +16,8 @@ const PARTS_MAX: usize = 1000;
 const LOCAL: &str = "variables";
 /// Width of the field, in characters.
 const FIELD_CHARS: f32 = 34.0;
+/// How the engine begins the value of what is nowhere.
+const GONE: &str = "<optimised out";
 /// What an expression can be, for hover texts.
 pub(super) const EXPRESSION_HINT: &str =
     "A variable of the selected call or a global one, with [index], .member, -> and * where wanted";
@@ -188,7 +190,7 @@ impl<'a> Tree<'a> {
                 .show(ui, |ui| self.show_parts(ui, variable, parts_before));
             header.header_response.accessible_name(label)
         };
-        self.menu(&response, variable);
+        self.menu(&response, variable, &name);
         response.on_hover_text(explanation(variable, &name, old_value));
     }
 
@@ -208,7 +210,7 @@ impl<'a> Tree<'a> {
         self.path.truncate(path);
     }
 
-    fn menu(&mut self, response: &Response, variable: &Variable) {
+    fn menu(&mut self, response: &Response, variable: &Variable, name: &str) {
         let actions = &mut *self.actions;
         parts::menu(response, |ui| {
             if let Some(address) = variable.address {
@@ -216,15 +218,17 @@ impl<'a> Tree<'a> {
                     actions.push(Action::ShowMemory(address));
                 }
                 if variable.byte_len > 0 && parts::entry(ui, "Watch it: stop where it is written") {
-                    actions.push(Action::AddStop(StopKind::Watchpoint {
+                    let kind = StopKind::Watchpoint {
                         address,
                         byte_len: variable.byte_len,
                         reads: false,
                         writes: true,
-                    }));
+                    };
+                    actions.push(Action::AddWatchpoint(name.to_owned(), kind));
                 }
             } else {
-                ui.label("It is not in memory: it cannot be watched.");
+                let place = place_of(variable);
+                ui.label(format!("It is {place}: it cannot be watched."));
             }
             if let Some(pointer) = pointer_of(&variable.value)
                 && parts::entry(ui, format!("Show memory at {pointer:#x}"))
@@ -262,6 +266,17 @@ fn job(ui: &Ui, variable: &Variable, is_changed: bool) -> LayoutJob {
     job
 }
 
+/// Where a variable is, in words that follow "it is".
+pub(super) fn place_of(variable: &Variable) -> String {
+    match (variable.address, &variable.register) {
+        (Some(address), _) => format!("at {address:#x}"),
+        (None, Some(register)) => format!("in the register {register}, not in memory"),
+        (None, None) if variable.value.starts_with(GONE) => "optimised out here".to_owned(),
+        // A constant, a computed value, a bit field, or parts in several places.
+        (None, None) => "not in memory as a whole".to_owned(),
+    }
+}
+
 fn explanation(variable: &Variable, name: &str, old_value: Option<&str>) -> String {
     let mut lines = vec![
         format!("{name} = {}", variable.value),
@@ -270,10 +285,7 @@ fn explanation(variable: &Variable, name: &str, old_value: Option<&str>) -> Stri
             variable.type_name,
             format::bytes(variable.byte_len)
         ),
-        match variable.address {
-            Some(address) => format!("at {address:#x}"),
-            None => "not in memory".to_owned(),
-        },
+        place_of(variable),
     ];
     if let Some(old_value) = old_value {
         lines.push(format!("before: {old_value}"));

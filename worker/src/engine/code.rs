@@ -1,6 +1,6 @@
 //! Instructions, and the source behind them.
 
-use super::look::thread_view;
+use super::look::{register_name, thread_view};
 use super::{Refusal, because};
 use crate::protocol::{Frame, Instruction, Location, StepUnit, Thread, Variable};
 use reprise_core::riscv::disasm::disassemble;
@@ -170,6 +170,7 @@ fn variable(known: SourceVariable) -> Variable {
         address: known.address,
         byte_len: known.byte_len,
         parts: known.parts.into_iter().map(variable).collect(),
+        register: known.register.and_then(register_name).map(str::to_owned),
     }
 }
 

@@ -234,9 +234,8 @@ impl Engine {
         let stop = server.take_stop();
         if was_running || stop.is_some() || place != gdb.told {
             gdb.told = place;
-            let reasons = stop.as_ref();
-            let reasons = reasons.map(|stop| words::reasons(stop, is_arriving));
-            let mut reasons = reasons.unwrap_or_default();
+            let reasons = |stop| words::reasons(stop, &self.stops, is_arriving);
+            let mut reasons = stop.as_ref().map(reasons).unwrap_or_default();
             reasons.extend(
                 place
                     .1

@@ -1,6 +1,8 @@
-//! Going through a whole recording: everything that was printed, every hash compared, and who did what when.
+//! Going through a whole recording: everything that was printed, every hash compared, who did what when, and which signal
+//! has ended it.
 
 use super::open::Opened;
+use super::signal::{Found, SignalSearch};
 use super::{Progress, Refusal, live};
 use crate::protocol::{IndexPart, Message, RequestId, Return, Switch, SystemCall, ThreadName};
 use reprise_core::debug::{DebugHit, DebugPlan, HitKind, UserExit};
@@ -43,6 +45,8 @@ impl Iterator for Entries {
 pub(crate) struct IndexWork {
     phase: Phase,
     collector: Option<Collector>,
+    /// What comes last, where the recorded command was ended by a signal.
+    signal: Option<Box<SignalSearch>>,
 }
 
 enum Phase {
@@ -54,17 +58,21 @@ enum Phase {
     },
     /// Executes again and looks at every crossing into and out of the kernel.
     Collect { has_begun: bool },
+    /// Goes back from the end to the signal.
+    Signal,
 }
 
 impl IndexWork {
     pub(crate) fn new(opened: &Opened) -> Result<Self, Refusal> {
         let replay = ReplaySession::new(opened.source.machine()?, Entries::default());
+        let kernel = opened.server.session().kernel().ok();
         Ok(Self {
             phase: Phase::Verify {
                 replay: Box::new(replay),
                 given: 0,
             },
-            collector: opened.server.session().kernel().ok().map(Collector::new),
+            collector: kernel.map(Collector::new),
+            signal: None,
         })
     }
 
@@ -108,6 +116,12 @@ impl IndexWork {
                         hash: replay.state_hash().to_string(),
                         hash_count: replay.hash_count(),
                     });
+                    // How the command ended is known when all of the recording has come.
+                    let session = opened.server.session();
+                    let exit_status = recorded_end.and_then(|end| end.exit_status);
+                    let kernel = session.kernel().ok();
+                    let search = kernel.and_then(|kernel| SignalSearch::new(kernel, exit_status));
+                    self.signal = search.map(Box::new);
                     self.phase = Phase::Collect { has_begun: false };
                 }
                 Ok(Progress::More)
@@ -124,11 +138,25 @@ impl IndexWork {
                 part.upto = upto;
                 out.push_back(Message::Indexed(part));
                 out.push_back(progress(id, "reading system calls", upto, end));
-                Ok(if is_over || collector.is_full() {
-                    Progress::Done
-                } else {
-                    Progress::More
-                })
+                if !is_over && !collector.is_full() {
+                    return Ok(Progress::More);
+                }
+                self.phase = Phase::Signal;
+                Ok(Progress::More)
+            }
+            Phase::Signal => {
+                let Some(search) = &mut self.signal else {
+                    return Ok(Progress::Done);
+                };
+                let session = opened.server.session_mut();
+                let found = search.slice(session)?;
+                let behind = end.saturating_sub(session.timeline().position().0);
+                let Found::All(signal) = found else {
+                    out.push_back(progress(id, "looking for the signal", behind, end));
+                    return Ok(Progress::More);
+                };
+                out.extend(signal.map(Message::FatalSignal));
+                Ok(Progress::Done)
             }
         }
     }

@@ -26,6 +26,12 @@ const FLOAT: [&str; 32] = [
     "fs10", "fs11", "ft8", "ft9", "ft10", "ft11",
 ];
 
+/// Name of a register by its number in debug information, RISC-V ELF psABI, DWARF register numbers.
+pub(crate) fn register_name(number: u16) -> Option<&'static str> {
+    let mut names = INTEGER.iter().chain(&FLOAT);
+    names.nth(usize::from(number)).copied()
+}
+
 /// CSRs that are shown: those of the supervisor and of floating point, and what tells the machine's state.
 const CSRS: [u16; 26] = [
     0x001, 0x002, 0x100, 0x104, 0x105, 0x106, 0x10a, 0x140, 0x141, 0x142, 0x143, 0x144, 0x14d,

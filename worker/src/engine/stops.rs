@@ -100,6 +100,15 @@ impl Understood {
         }
     }
 
+    /// What the person called it, where this is what a reason tells of: an address says by itself what it is.
+    pub(crate) fn name_of(&self, reason: &StopReason) -> Option<&str> {
+        let name = match &self.point.kind {
+            StopKind::Breakpoint(place) => Some(place.trim()),
+            _ => self.point.name.as_deref(),
+        };
+        name.filter(|name| !name.starts_with("0x") && self.is_meant(reason))
+    }
+
     /// Whether this is what a reason tells of.
     fn is_meant(&self, reason: &StopReason) -> bool {
         match (&self.point.kind, reason) {

@@ -231,7 +231,8 @@ impl Engine {
             return Ok(Progress::More);
         }
         let met = met(&self.stops, &stop);
-        let reasons = words::reasons(&stop, self.arrival().is_some());
+        let is_arriving = self.arrival().is_some();
+        let reasons = words::reasons(&stop, &self.stops, is_arriving);
         self.tell_position(id, reasons, met, stop.edge.is_some());
         Ok(Progress::Done)
     }

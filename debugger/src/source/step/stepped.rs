@@ -122,12 +122,10 @@ impl Stepped {
         begins
     }
 
-    /// Whether one of its rows begins where the thread stands.
-    pub(super) fn is_at_row(&self) -> bool {
-        let row = self
-            .debug()
-            .and_then(|debug| debug.lines(self.unit).row_at(self.own));
-        row.is_some_and(|row| row.address == self.own)
+    /// Whether the thread stands at the line's beginning, not in the middle of it.
+    pub(super) fn is_at_beginning(&self) -> bool {
+        let debug = self.debug();
+        debug.is_some_and(|debug| debug.lines(self.unit).begins_line(self.own))
     }
 
     /// Whether another call is at the same line.

@@ -216,16 +216,19 @@ fn each_way_to_go_comes_to_the_same_as_with_the_whole_disk() {
         id: 1,
         kind: StopKind::SystemCall(Some("read".to_owned())),
         process: None,
+        name: None,
     };
     let exec = StopPoint {
         id: 2,
         kind: StopKind::Exec,
         process: None,
+        name: None,
     };
     let wait = StopPoint {
         id: 3,
         kind: StopKind::SystemCall(Some("wait4".to_owned())),
         process: None,
+        name: None,
     };
     let ways: Vec<Vec<Command>> = vec![
         vec![Command::Seek(Target::End), Command::Look(Look::Hash)],
@@ -310,6 +313,7 @@ fn a_run_from_a_breakpoint_at_the_very_access_that_waits_passes_it() {
             id: 1,
             kind: StopKind::Breakpoint(place),
             process: None,
+            name: None,
         }])
     };
     let mut page = recorded.page(Kept::InParts);

@@ -27,7 +27,7 @@ impl Page {
     }
 
     /// Answers what is looked at, and what is looked at because of the answers. Where there is no view, none comes.
-    fn sees(&mut self, icount: u64, view_of: impl Fn(&Look) -> Option<View>) {
+    pub(super) fn sees(&mut self, icount: u64, view_of: impl Fn(&Look) -> Option<View>) {
         loop {
             let requests: Vec<_> = self.main.sent.borrow_mut().drain(..).collect();
             let mut messages = Vec::new();
@@ -53,12 +53,12 @@ impl Page {
         }
     }
 
-    fn looks_at(&mut self, wanted: &Look) {
+    pub(super) fn looks_at(&mut self, wanted: &Look) {
         self.asked(|command| matches!(command, Command::Look(look) if look == wanted));
     }
 
     /// The stops that the engine was told last.
-    fn told_stops(&mut self) -> Vec<StopPoint> {
+    pub(super) fn told_stops(&mut self) -> Vec<StopPoint> {
         let sent = self.main.sent.take();
         let mut told = sent.into_iter().rev();
         let stops = told.find_map(|request| match request.command {
@@ -68,7 +68,7 @@ impl Page {
         stops.expect("stops")
     }
 
-    fn can_read(&self, text: &str) -> bool {
+    pub(super) fn can_read(&self, text: &str) -> bool {
         let mut found = self.harness.query_all_by_label_contains(text);
         found.next().is_some()
     }
@@ -111,7 +111,7 @@ fn registers(a0: u64) -> View {
     ])
 }
 
-fn frame(function: &str, pc: u64, line: u32) -> Frame {
+pub(super) fn frame(function: &str, pc: u64, line: u32) -> Frame {
     Frame {
         pc,
         function: Some(function.to_owned()),
@@ -134,10 +134,18 @@ fn of_process(id: u32, kind: StopKind) -> StopPoint {
         id,
         process: Some(7),
         kind,
+        name: None,
     }
 }
 
-fn breakpoint(id: u32, place: &str) -> StopPoint {
+fn named(name: &str, stop: StopPoint) -> StopPoint {
+    StopPoint {
+        name: Some(name.to_owned()),
+        ..stop
+    }
+}
+
+pub(super) fn breakpoint(id: u32, place: &str) -> StopPoint {
     of_process(id, StopKind::Breakpoint(place.to_owned()))
 }
 
@@ -319,6 +327,7 @@ fn variables_open_mark_what_has_changed_and_are_watched() {
         address: Some(address),
         byte_len: 4,
         parts: Vec::new(),
+        register: None,
     };
     let point = |y: &'static str| {
         move |look: &Look| {
@@ -346,7 +355,8 @@ fn variables_open_mark_what_has_changed_and_are_watched() {
         "variable point.y = 5, changed",
         "Watch it: stop where it is written",
     );
-    assert_eq!(page.told_stops(), [written(1, 0x3004, 4)]);
+    let stop = named("point.y", written(1, 0x3004, 4));
+    assert_eq!(page.told_stops(), [stop]);
 }
 
 #[test]
@@ -448,6 +458,7 @@ fn stops_are_added_searched_for_and_removed() {
         id: 2,
         process: None,
         kind: StopKind::Exec,
+        name: None,
     };
     assert_eq!(page.told_stops(), [breakpoint(1, "main"), exec.clone()]);
     page.press("stop 1: at main");
@@ -488,10 +499,17 @@ fn expression(look: &Look) -> Option<View> {
         address,
         byte_len: 4,
         parts: Vec::new(),
+        register: None,
+    };
+    let in_register = |value: &str, register: &str| Variable {
+        register: Some(register.to_owned()),
+        ..variable(value, None)
     };
     Some(View::Expression(match text.as_str() {
         "table[3]" => Ok(variable("42", Some(0x4010))),
-        "face" => Ok(variable("7", None)),
+        "face" => Ok(in_register("7", "s1")),
+        "lost" => Ok(variable("<optimised out>", None)),
+        "twelve" => Ok(variable("12", None)),
         _ => Err(format!("there is no variable `{text}` here")),
     }))
 }
@@ -507,16 +525,63 @@ fn watchpoints_are_addresses_or_variables() {
     page.sees(0, expression);
     assert_eq!(
         page.told_stops(),
-        [written(1, 0x3000, 8), written(2, 0x4010, 4)]
+        [
+            written(1, 0x3000, 8),
+            named("table[3]", written(2, 0x4010, 4))
+        ]
     );
+    page.reads("stop 2: writes of table[3]: 4 bytes from 0x4010");
     for (text, why) in [
         ("nowhere", "nowhere: there is no variable `nowhere` here."),
-        ("face", "face is not in memory: it cannot be watched."),
+        (
+            "face",
+            "face is in the register s1, not in memory: it cannot be watched.",
+        ),
+        ("lost", "lost is optimised out here: it cannot be watched."),
+        (
+            "twelve",
+            "twelve is not in memory as a whole: it cannot be watched.",
+        ),
     ] {
         page.types("address of the watchpoint", text);
         page.sees(0, expression);
         page.reads(why);
     }
+}
+
+#[test]
+fn an_error_of_the_watchpoint_goes_with_what_was_wrong() {
+    let mut page = Page::with_panel("Stops");
+    let error = "Name a variable, or type an address.";
+    let fail = |page: &mut Page| {
+        page.press("add the watchpoint");
+        page.reads(error);
+    };
+    fail(&mut page);
+    page.press("length of the watchpoint");
+    page.harness.event(Event::Text("4".to_owned()));
+    page.frames();
+    assert!(!page.can_read(error), "another length");
+    fail(&mut page);
+    page.press("address of the watchpoint");
+    page.harness.event(Event::Text("0x".to_owned()));
+    page.frames();
+    assert!(!page.can_read(error), "another address");
+    page.types("address of the watchpoint", " ");
+    page.reads(error);
+    page.press("watch reads");
+    assert!(!page.can_read(error), "another access");
+    page.press("watch reads");
+    page.types("address of the watchpoint", "nowhere");
+    page.sees(0, expression);
+    page.reads("there is no variable");
+    page.types("address of the watchpoint", "table[3]");
+    page.sees(0, expression);
+    assert!(!page.can_read("there is no variable"), "a good variable");
+    page.types("address of the watchpoint", "nowhere");
+    page.sees(0, expression);
+    page.press("add a stop: exec");
+    assert!(!page.can_read("there is no variable"), "another stop");
 }
 
 #[test]
@@ -534,7 +599,8 @@ fn expressions_are_shown_watched_and_shown_no_more() {
         "variable table[3] = 42",
         "Watch it: stop where it is written",
     );
-    assert_eq!(page.told_stops(), [written(1, 0x4010, 4)]);
+    let stop = named("table[3]", written(1, 0x4010, 4));
+    assert_eq!(page.told_stops(), [stop]);
 }
 
 #[test]

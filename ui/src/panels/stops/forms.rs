@@ -2,10 +2,10 @@
 
 use crate::action::Action;
 use crate::model::PanelModel;
-use crate::panels::variables::EXPRESSION_HINT;
+use crate::panels::variables::{self, EXPRESSION_HINT};
 use crate::panels::{address, parts};
 use egui::{Button, Ui};
-use reprise_worker::protocol::{Look, Register, StopKind, View};
+use reprise_worker::protocol::{Look, Register, StopKind, Variable, View};
 
 /// Names what the panel remembers.
 const LOCAL: &str = "stops";
@@ -62,6 +62,7 @@ pub(super) fn show(ui: &mut Ui, model: &mut PanelModel<'_>) {
             let response = ui.button(text).on_hover_text(explanation);
             let name = format!("add a stop: {}", text.to_lowercase());
             if response.accessible_name(name).clicked() {
+                local.error = None;
                 model.actions.push(Action::AddStop(kind));
             }
         }
@@ -106,6 +107,7 @@ fn show_watchpoint(ui: &mut Ui, local: &mut Local, model: &mut PanelModel<'_>) {
         let name = "address of the watchpoint";
         let hint = "variable, or address";
         let address = parts::field(ui, &mut local.address, name, hint, width);
+        let mut is_changed = address.response.changed();
         address
             .response
             .on_hover_text(format!("{EXPRESSION_HINT}. Or: {}", address::HINT));
@@ -113,10 +115,16 @@ fn show_watchpoint(ui: &mut Ui, local: &mut Local, model: &mut PanelModel<'_>) {
         let name = "length of the watchpoint";
         let byte_len = parts::field(ui, &mut local.byte_len, name, "bytes", width);
         ui.label("bytes");
-        ui.checkbox(&mut local.reads, "reads")
-            .accessible_name("watch reads");
-        ui.checkbox(&mut local.writes, "writes")
-            .accessible_name("watch writes");
+        let reads = ui.checkbox(&mut local.reads, "reads");
+        let writes = ui.checkbox(&mut local.writes, "writes");
+        for response in [&byte_len.response, &reads, &writes] {
+            is_changed |= response.changed();
+        }
+        if is_changed {
+            local.error = None;
+        }
+        reads.accessible_name("watch reads");
+        writes.accessible_name("watch writes");
         let is_asked = ui
             .button("Add")
             .accessible_name("add the watchpoint")
@@ -153,18 +161,27 @@ fn take_expression(local: &mut Local, model: &mut PanelModel<'_>) {
         View::Expression(told) => told.as_ref(),
         _ => return,
     };
-    match told.map(|variable| (variable.address, variable.byte_len)) {
-        Ok((Some(address), byte_len)) if byte_len > 0 => {
+    match told {
+        Ok(Variable {
+            address: Some(address),
+            byte_len: byte_len @ 1..,
+            ..
+        }) => {
             let kind = StopKind::Watchpoint {
-                address,
-                byte_len,
+                address: *address,
+                byte_len: *byte_len,
                 reads: local.reads,
                 writes: local.writes,
             };
-            model.actions.push(Action::AddStop(kind));
+            let name = text.clone();
+            model.actions.push(Action::AddWatchpoint(name, kind));
             local.address.clear();
+            local.error = None;
         }
-        Ok(_) => local.error = Some(format!("{text} is not in memory: it cannot be watched.")),
+        Ok(variable) => {
+            let place = variables::place_of(variable);
+            local.error = Some(format!("{text} is {place}: it cannot be watched."));
+        }
         Err(why) => local.error = Some(format!("{text}: {why}.")),
     }
     local.wanted = None;
