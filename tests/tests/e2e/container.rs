@@ -26,12 +26,12 @@ const RUN: &str = r#"{
     "WorkingDir": "/srv/work", "User": "app"}"#;
 
 /// An image in a folder, and a cache in which there is nothing but where the guest is.
-struct Place {
+pub(super) struct Place {
     folder: TempDir,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let place = Self { folder: folder() };
         write_layout(&layout("riscv64"), &place.path("layout"));
         fs::create_dir_all(place.path("cache/guest")).unwrap();
@@ -44,15 +44,15 @@ impl Place {
         place
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn image(&self) -> String {
+    pub(super) fn image(&self) -> String {
         format!("oci:{}:latest", self.path("layout").display())
     }
 
-    fn reprise(&self, arguments: &[&str]) -> Finished {
+    pub(super) fn reprise(&self, arguments: &[&str]) -> Finished {
         let mut command = reprise();
         command
             .current_dir(self.folder.path())

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod arrival;
+mod container;
 mod disk;
 mod gdb;
 mod signal;
@@ -35,6 +36,8 @@ struct Page {
     console: Vec<u8>,
     /// A disk that the site has.
     disk: Option<disk::Disk>,
+    /// A site with a container.
+    site: Option<container::Site>,
 }
 
 impl Page {
@@ -46,6 +49,7 @@ impl Page {
             messages: Vec::new(),
             console: Vec::new(),
             disk: None,
+            site: None,
         }
     }
 
@@ -81,9 +85,11 @@ impl Page {
         }
         let mut supplied = false;
         while let Some(want) = self.engine.take_want() {
-            let supply = match &mut self.disk {
-                Some(disk) => disk.fetch(&want),
-                None => fetch(&want),
+            let of_site = self.site.as_ref().and_then(|site| site.fetch(&want));
+            let supply = match (&mut self.disk, of_site) {
+                (_, Some(supply)) => supply,
+                (Some(disk), None) => disk.fetch(&want),
+                (None, None) => fetch(&want),
             };
             self.engine.supply(&want, supply);
             supplied = true;

@@ -169,6 +169,6 @@ mod tests {
             edge: Some(TraceEdge::End),
             is_interrupted: false,
         };
-        assert_eq!(reasons(&stop, &[]), ["the end of the recording"]);
+        assert_eq!(reasons(&stop, &[], false), ["the end of the recording"]);
     }
 }

@@ -123,6 +123,7 @@ fn exec() -> StopPoint {
         id: 1,
         process: None,
         kind: StopKind::Exec,
+        name: None,
     }
 }
 
