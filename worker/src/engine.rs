@@ -327,6 +327,8 @@ impl Engine {
     fn work_or_answer(&mut self, wall: Duration) -> Next {
         match self.library.awaits() {
             Ok(true) if self.is_cancelled => self.library.stop_awaiting(),
+            // A machine that is recorded is told what is typed meanwhile, and can be paused.
+            Ok(true) if self.work.is_none() && self.is_stalled() && !self.requests.is_empty() => {}
             Ok(true) => return Next::Later,
             Ok(false) => {}
             Err(refusal) => {
@@ -379,6 +381,11 @@ impl Engine {
         sought.map(|_| true).map_err(Refusal::from)
     }
 
+    /// Whether a machine is recorded that waits for bytes of its disk.
+    fn is_stalled(&self) -> bool {
+        matches!(&self.subject, Subject::Live(live) if live.is_stalled())
+    }
+
     /// What is awaited cannot be had: whoever waits for it is told.
     fn give_up(&mut self, refusal: Refusal) {
         self.return_to = None;
@@ -387,6 +394,10 @@ impl Engine {
         if let Some((id, _)) = self.work.take() {
             self.tell_position(id, Vec::new(), Vec::new(), false);
             self.refuse(id, refusal);
+        } else if let Subject::Live(live) = &mut self.subject
+            && live.is_stalled()
+        {
+            live.lose(&refusal.sentence(), &mut self.messages);
         } else {
             self.end_gdb(Some(&refusal.sentence()));
         }
@@ -410,7 +421,12 @@ impl Engine {
         let Subject::Live(live) = &mut self.subject else {
             return Next::Later;
         };
-        live.record_on(wall, &mut self.messages)
+        let next = live.record_on(wall, &mut self.messages);
+        // It goes on where it is, when the part that it reads has come.
+        if live.is_stalled() && !self.library.has_missed() {
+            live.lose("a disk cannot be read", &mut self.messages);
+        }
+        next
     }
 
     fn work_on(&mut self, wall: Duration) -> Next {

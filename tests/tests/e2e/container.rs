@@ -77,9 +77,24 @@ impl Place {
     }
 }
 
+/// Bytes of a file that makes the root image one that a page reads in parts.
+pub(super) const LARGE_BYTES: usize = 8 << 20;
+
+/// Bytes that do not compress, always the same.
+fn noise(length: usize) -> Vec<u8> {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005);
+        state = state.wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    (0..length).map(|_| next()).collect()
+}
+
 /// Two layers: the second removes a file, empties a folder before it fills it, and brings the user's own folder.
 fn layout(architecture: &str) -> Layout {
     let busybox = file_of_initrd("bin/busybox");
+    let large = noise(LARGE_BYTES);
     let mut lower = TarBuilder::default();
     for (path, content, mode) in [
         ("bin/busybox", &busybox[..], 0o755),
@@ -98,6 +113,7 @@ fn layout(architecture: &str) -> Layout {
         ("etc/motd", b"the image's own command\n", 0o644),
         ("gone", b"removed by the layer above\n", 0o644),
         ("data/old", b"hidden by the layer above\n", 0o644),
+        ("srv/large", &large, 0o644),
     ] {
         lower.add(&Member {
             content,

@@ -85,7 +85,7 @@ impl Page {
         }
         let mut supplied = false;
         while let Some(want) = self.engine.take_want() {
-            let of_site = self.site.as_ref().and_then(|site| site.fetch(&want));
+            let of_site = self.site.as_mut().and_then(|site| site.fetch(&want));
             let supply = match (&mut self.disk, of_site) {
                 (_, Some(supply)) => supply,
                 (Some(disk), None) => disk.fetch(&want),

@@ -105,8 +105,13 @@ export class App {
   }
 
   /// Clicks the middle of the first node whose label `fits`, and returns its label.
-  async #clickWhere(what, fits) {
-    const { bounds, label } = await this.node(what, (node) => node.bounds && fits(node.label ?? ''));
+  #clickWhere(what, fits) {
+    return this.clickNode(what, (node) => fits(node.label ?? ''));
+  }
+
+  /// Clicks the middle of the first node of which `isIt` holds, and returns its label.
+  async clickNode(what, isIt) {
+    const { bounds, label } = await this.node(what, (node) => node.bounds && isIt(node));
     await this.page.mouse.click((bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2);
     return label;
   }

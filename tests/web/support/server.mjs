@@ -50,8 +50,13 @@ export async function demo(name) {
 }
 
 /// `reprise serve` with these arguments; `link` is what it printed.
-export async function serve(...words) {
-  const process = spawn(PROGRAM, ['serve', '--port', '0', '--site', SITE_FOLDER, ...words], {
+export function serve(...words) {
+  return serveSite(SITE_FOLDER, ...words);
+}
+
+/// The same of another site.
+export async function serveSite(site, ...words) {
+  const process = spawn(PROGRAM, ['serve', '--port', '0', '--site', site, ...words], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const ended = new Promise((resolve) => process.on('exit', (status) => resolve(status)));

@@ -129,6 +129,7 @@ pub(crate) struct Live {
     paused_at: Option<Duration>,
     told_end: u64,
     has_halted: bool,
+    is_stalled: bool,
 }
 
 /// What is started: the command in the default guest or in a container, or the container's own.
@@ -213,6 +214,7 @@ impl Live {
             paused_at: None,
             told_end: 0,
             has_halted: false,
+            is_stalled: false,
         })
     }
 
@@ -291,6 +293,7 @@ impl Live {
 
     /// Records for a slice.
     pub(crate) fn record_on(&mut self, wall: Duration, out: &mut VecDeque<Message>) -> Next {
+        self.is_stalled = false;
         if self.past.is_some() || self.has_halted {
             return Next::Later;
         }
@@ -298,25 +301,10 @@ impl Live {
         let status = match self.session.advance(SLICE_STEPS, now) {
             Ok(status) => status,
             Err(error) => {
-                self.has_halted = true;
-                out.push_back(Message::Failed {
-                    id: 0,
-                    message: format!("the recording has ended: {error}"),
-                    is_cancelled: false,
-                });
+                self.lose(&error.to_string(), out);
                 return Next::Later;
             }
         };
-        // A machine that is booted here has no disks.
-        if status.stall.is_some() {
-            self.has_halted = true;
-            out.push_back(Message::Failed {
-                id: 0,
-                message: "the recording has ended: a disk cannot be read".to_owned(),
-                is_cancelled: false,
-            });
-            return Next::Later;
-        }
         let printed = printed(&status.outputs);
         if !printed.is_empty() {
             out.push_back(Message::Console(printed));
@@ -343,12 +331,31 @@ impl Live {
             });
             return Next::Later;
         }
+        self.is_stalled = status.stall.is_some();
         match status.idle {
             None => Next::Now,
             Some(idle) => idle
                 .wake_at
                 .map_or(Next::Later, |at| Next::At(at + self.stood_still)),
         }
+    }
+
+    /// Whether the machine waits for bytes of its disk, before the step that reads them.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.is_stalled && self.past.is_none()
+    }
+
+    /// The machine cannot go on. What was recorded stays, and its past can be visited.
+    pub(crate) fn lose(&mut self, reason: &str, out: &mut VecDeque<Message>) {
+        self.has_halted = true;
+        out.push_back(Message::Failed {
+            id: 0,
+            message: format!("the recording has ended: {reason}"),
+            is_cancelled: false,
+        });
+        out.push_back(Message::Halted {
+            exit_status: self.machine().exit_status(),
+        });
     }
 
     /// Makes the past visitable, at its end.
