@@ -103,12 +103,12 @@ test('the race: from the message back to the store that put the counter back', a
     // Who rendered it the second time.
     await app.click('Stops');
     await app.enter('address of the watchpoint', 'times_rendered[i]');
-    await app.node('the watchpoint', (node) => /^stop \d+: writes of 1 byte/.test(node.label ?? ''));
+    await app.node('the watchpoint', (node) => /^stop \d+: writes of times_rendered\[i\]: 1 byte/.test(node.label ?? ''));
     const again = await going(app, 'Run back', found.icount);
     assert.equal(again.met.length, 1);
     await app.enter('address of the watchpoint', 'next_tile');
-    await app.node('the watchpoint', (node) => /^stop \d+: writes of 4 bytes/.test(node.label ?? ''));
-    await app.clickFitting(/^stop \d+: writes of 1 byte/);
+    await app.node('the watchpoint', (node) => /^stop \d+: writes of next_tile: 4 bytes/.test(node.label ?? ''));
+    await app.clickFitting(/^stop \d+: writes of times_rendered\[i\]: 1 byte/);
     // Back over the stores until the one after which the counter is no larger than this tile.
     let here = again;
     for (let tries = 0; tries < 4; tries++) {
