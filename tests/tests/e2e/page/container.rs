@@ -116,8 +116,7 @@ fn a_container_of_a_site_is_booted_and_recorded_on_the_page() {
     assert!((1..LARGE_BYTES >> 20).contains(&before), "{before} parts");
 
     // It waits for each part that it reads, and goes on where it was.
-    let script =
-        "id -un; echo $HOSTNAME; echo $MODE; pwd; cat /srv/large > /dev/null; echo kept > new; cat new";
+    let script = "id -un; echo $HOSTNAME; echo $MODE; pwd; cat /srv/large > /dev/null; echo kept > new; cat new";
     page.wait_for_halt();
     page.messages.clear();
     page.order(boot_in(&file, &["/bin/sh", "-c", script]));
