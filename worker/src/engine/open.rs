@@ -26,11 +26,7 @@ use std::time::Duration;
 
 /// What is being opened, and how far it is.
 pub(crate) enum Opening {
-    Boot {
-        boot: Boot,
-        guest: Option<Guest>,
-        container: Option<SiteContainer>,
-    },
+    Boot(Box<Booting>),
     Trace {
         arrival: Option<Box<Arrival>>,
         /// It has been looked which images have come with it; whether all of it had come then.
@@ -38,6 +34,13 @@ pub(crate) enum Opening {
         /// An image that is found nowhere else may come with the rest.
         needs_all: bool,
     },
+}
+
+/// A machine that is being booted, and what of it has been fetched.
+pub(crate) struct Booting {
+    boot: Boot,
+    guest: Option<Guest>,
+    container: Option<SiteContainer>,
 }
 
 /// The guest of the site, as its `guest.json` tells.
@@ -98,18 +101,18 @@ pub(crate) struct Opened {
 
 impl Opening {
     pub(crate) fn boot(boot: Boot) -> Self {
-        Self::Boot {
+        Self::Boot(Box::new(Booting {
             boot,
             guest: None,
             container: None,
-        }
+        }))
     }
 
     /// The trace that is being opened.
     pub(crate) fn arrival(&mut self) -> Option<&mut Arrival> {
         match self {
             Self::Trace { arrival, .. } => arrival.as_deref_mut(),
-            Self::Boot { .. } => None,
+            Self::Boot(_) => None,
         }
     }
 
@@ -430,11 +433,12 @@ impl Engine {
                 }
                 Ok(Progress::Done)
             }
-            Opening::Boot {
-                boot,
-                guest,
-                container,
-            } => {
+            Opening::Boot(booting) => {
+                let Booting {
+                    boot,
+                    guest,
+                    container,
+                } = &mut **booting;
                 if guest.is_none() {
                     let Some(bytes) = self.library.take(&Want::Guest) else {
                         return Ok(Progress::Waits);
