@@ -556,7 +556,7 @@ pub(crate) struct LiveGuestArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ConvertArgs {
-    /// The container image: oci:DIR[:TAG] or docker-archive:FILE[:TAG].
+    /// The container image: oci:DIR or docker-archive:FILE, each with :TAG behind it where there are several.
     #[arg(value_name = "IMAGE", value_parser = OsStringValueParser::new().try_map(container_from_arg))]
     pub(crate) image: ContainerSource,
     /// The folder of the site.
