@@ -294,6 +294,13 @@ fn the_terminal_is_given_back_on_every_way_out() {
     assert!(!terminal.is_raw());
 }
 
+/// Whether a process stands still for a signal: its state is the third field (proc_pid_stat(5)), behind the name.
+fn is_stopped(child: &Child) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id()));
+    let stat = stat.expect("the process is there");
+    (stat.rsplit_once(") ")).is_some_and(|(_, fields)| fields.starts_with('T'))
+}
+
 #[test]
 fn a_suspended_session_gives_the_terminal_back_meanwhile() {
     let place = Place::new();
@@ -302,6 +309,8 @@ fn a_suspended_session_gives_the_terminal_back_meanwhile() {
     terminal.printed.wait_for(">");
     signal(&child, Signal::TSTP);
     wait_until("the terminal is given back", || !terminal.is_raw());
+    // A shell goes on with what has stopped; what is sent before that is lost.
+    wait_until("it has stopped", || is_stopped(&child));
     signal(&child, Signal::CONT);
     wait_until("the terminal is raw again", || terminal.is_raw());
     terminal.press(b"q");
