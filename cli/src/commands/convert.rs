@@ -1,6 +1,6 @@
 //! `reprise convert`: a container image as a part of a site.
 
-use super::serve::find_site;
+use super::serve::{SITE_FILE, find_site};
 use crate::args::ConvertArgs;
 use crate::container::{self, Run};
 use crate::say;
@@ -90,7 +90,7 @@ pub(crate) fn convert(args: &ConvertArgs) -> anyhow::Result<u8> {
 
 /// Whether a folder is a site already; one with anything else in it is left alone.
 fn is_site(folder: &Path) -> anyhow::Result<bool> {
-    if folder.join(super::serve::SITE_FILE).is_file() {
+    if folder.join(SITE_FILE).is_file() {
         return Ok(true);
     }
     let is_free = match fs::read_dir(folder) {
@@ -106,26 +106,33 @@ fn is_site(folder: &Path) -> anyhow::Result<bool> {
     Ok(false)
 }
 
-/// Copies the page. The folder gets its name when all is in it.
+/// Copies the page. A folder that is not there yet gets its name when all is in it; one that is becomes a site by the last
+/// file that comes.
 fn copy_site(from: &Path, to: &Path) -> io::Result<()> {
-    let part = beside(to, ".part");
+    if to.exists() {
+        copy_folder(from, to, Some(SITE_FILE))?;
+        return fs::copy(from.join(SITE_FILE), to.join(SITE_FILE)).map(drop);
+    }
+    // Without a slash behind it, which people's shells put there.
+    let to: PathBuf = to.components().collect();
+    let part = beside(&to, ".part");
     if part.exists() {
         fs::remove_dir_all(&part)?;
     }
-    copy_folder(from, &part)?;
-    if to.exists() {
-        fs::remove_dir(to)?;
-    }
+    copy_folder(from, &part, None)?;
     fs::rename(part, to)
 }
 
-fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+fn copy_folder(from: &Path, to: &Path, but: Option<&str>) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
+        if but.is_some_and(|but| entry.file_name() == but) {
+            continue;
+        }
         let place = to.join(entry.file_name());
         if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &place)?;
+            copy_folder(&entry.path(), &place, None)?;
         } else {
             fs::copy(entry.path(), place)?;
         }

@@ -93,6 +93,13 @@ fn converted(place: &Place) -> (Site, String) {
     // The same again changes nothing, and what is no site is left alone.
     convert();
     assert_eq!(list(), listed);
+    for folder in ["other/", "empty/"] {
+        std::fs::create_dir_all(place.path("empty")).unwrap();
+        let made = ["convert", &image, "-o", folder, "--site", "page"];
+        place.reprise(&made).expect(0);
+        let listed = place.path(folder).join("containers.json");
+        assert!(listed.is_file() && place.path(folder).join("site.json").is_file());
+    }
     let refused = place.reprise(&["convert", &image, "-o", "cache"]).expect(2);
     let why = refused.stderr;
     assert!(why.contains("no site and not empty"), "{why}");
