@@ -110,23 +110,24 @@ impl Page {
         let id = self.send(command);
         loop {
             self.turn();
-            let answer = self
-                .messages
-                .iter()
-                .rev()
-                .find_map(|message| match message {
-                    Message::Done { id: done } if *done == id => Some(Ok(())),
-                    Message::Failed {
-                        id: failed,
-                        message,
-                        ..
-                    } if *failed == id => Some(Err(message.clone())),
-                    _ => None,
-                });
-            if let Some(answer) = answer {
+            if let Some(answer) = self.answer(id) {
                 return answer;
             }
         }
+    }
+
+    /// The answer to a request, if there is one yet.
+    fn answer(&self, id: RequestId) -> Option<Result<(), String>> {
+        let mut messages = self.messages.iter().rev();
+        messages.find_map(|message| match message {
+            Message::Done { id: done } if *done == id => Some(Ok(())),
+            Message::Failed {
+                id: failed,
+                message,
+                ..
+            } if *failed == id => Some(Err(message.clone())),
+            _ => None,
+        })
     }
 
     /// Sends a request that has to be carried out.

@@ -90,18 +90,6 @@ impl Page {
             other => panic!("{other:?} is no hash"),
         }
     }
-
-    fn answer(&self, id: RequestId) -> Option<Result<(), String>> {
-        (self.messages.iter()).find_map(|message| match message {
-            Message::Done { id: done } if *done == id => Some(Ok(())),
-            Message::Failed {
-                id: failed,
-                message,
-                ..
-            } if *failed == id => Some(Err(message.clone())),
-            _ => None,
-        })
-    }
 }
 
 /// A recording with many keyframes, so that it has bytes between its events.
