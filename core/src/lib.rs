@@ -10,6 +10,7 @@
 //! - [`memory`], [`arena`]: guest RAM with its dirtiness epochs, and the bytes that hold it.
 //! - [`debug`]: what a debugger asks of an execution, and what was met.
 //! - [`event`], [`output`], [`image`]: what goes in and what comes out.
+//! - [`workspace`]: a directory that the guest shares and changes for itself alone.
 //! - [`state`]: how state becomes bytes.
 //!
 //! # Invariants
@@ -29,3 +30,4 @@ pub mod output;
 pub mod riscv;
 pub mod state;
 pub mod types;
+pub mod workspace;

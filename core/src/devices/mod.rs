@@ -14,4 +14,4 @@ pub mod uart;
 pub mod virtio;
 
 #[cfg(test)]
-mod suite;
+pub(crate) mod suite;

@@ -1,0 +1,8 @@
+//! Tests of the server through its messages.
+
+mod client;
+mod malformed;
+mod messages;
+mod model;
+mod names;
+mod random;
