@@ -1,5 +1,7 @@
 //! The machine as a whole.
 
+mod workspace;
+
 use crate::arena::Arena;
 use crate::debug::{DebugHit, DebugPlan, Debugger};
 use crate::device::{Device, DeviceContext};
@@ -484,6 +486,12 @@ impl Machine {
             InputEvent::PowerOff => p.halted = Some(HaltReason::PowerOff),
             InputEvent::DebugWrite(_) => {}
         }
+        self.end_event();
+        Ok(())
+    }
+
+    /// What follows the delivery of every event.
+    fn end_event(&mut self) {
         self.platform.update_lines();
         self.count_step();
         self.settle();
@@ -491,7 +499,6 @@ impl Machine {
             debugger.settle(self.icount);
         }
         self.platform.tick(self.icount);
-        Ok(())
     }
 
     fn debug_write(&mut self, write: &DebugWrite) -> Result<(), MachineError> {

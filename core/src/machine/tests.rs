@@ -43,7 +43,7 @@ impl ImageSource for Late {
 }
 
 /// An ELF file of one segment at [`CODE`].
-fn elf(code: &[u32]) -> Vec<u8> {
+pub(super) fn elf(code: &[u32]) -> Vec<u8> {
     let code: Vec<u8> = code.iter().flat_map(|word| word.to_le_bytes()).collect();
     let mut file = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0\xf3\0\x01\0\0\0".to_vec();
     [CODE, 64, 0]

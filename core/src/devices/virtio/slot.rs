@@ -4,6 +4,7 @@ use super::DiskContents;
 use super::block::Block;
 use super::console::Console;
 use super::mmio::{EmptySlot, VirtioMmio};
+use super::ninep::NineP;
 use super::rng::Rng;
 use super::start::StartDisk;
 use crate::device::{AccessSize, Device, DeviceContext};
@@ -29,6 +30,8 @@ pub enum VirtioSlot {
     Rng(VirtioMmio<Rng>),
     /// The start disk.
     Start(VirtioMmio<StartDisk>),
+    /// The workspace.
+    Workspace(VirtioMmio<NineP>),
 }
 
 macro_rules! each {
@@ -39,6 +42,7 @@ macro_rules! each {
             Self::Console($device) => $value,
             Self::Rng($device) => $value,
             Self::Start($device) => $value,
+            Self::Workspace($device) => $value,
         }
     };
 }
@@ -112,21 +116,30 @@ impl VirtioSlot {
         }
     }
 
-    fn contents(&self) -> Option<&dyn DiskContents> {
+    /// The workspace, if it stands here.
+    pub(crate) fn workspace(&self) -> Option<&NineP> {
         match self {
-            Self::Block(block) => Some(block.device()),
-            Self::Start(start) => Some(start.device()),
+            Self::Workspace(workspace) => Some(workspace.device()),
             _ => None,
         }
     }
 
-    /// Hash of what a disk holds beyond its image; 0 for other devices.
+    fn contents(&self) -> Option<&dyn DiskContents> {
+        match self {
+            Self::Block(block) => Some(block.device()),
+            Self::Start(start) => Some(start.device()),
+            Self::Workspace(workspace) => Some(workspace.device()),
+            _ => None,
+        }
+    }
+
+    /// Hash of what a disk holds beyond its image, or a workspace beyond its listing; 0 for other devices.
     #[must_use]
     pub fn contents_hash(&self) -> u64 {
         self.contents().map_or(0, DiskContents::contents_hash)
     }
 
-    /// Saves what a disk holds beyond its image.
+    /// Saves what a disk holds beyond its image, or a workspace beyond its listing.
     pub fn save_contents(&self, to: &mut StateWriter) {
         if let Some(contents) = self.contents() {
             contents.save_contents(to);
@@ -141,6 +154,7 @@ impl VirtioSlot {
         match self {
             Self::Block(block) => block.device_mut().restore_contents(from),
             Self::Start(start) => start.device_mut().restore_contents(from),
+            Self::Workspace(workspace) => workspace.device_mut().restore_contents(from),
             _ => Ok(()),
         }
     }
