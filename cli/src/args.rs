@@ -3,7 +3,8 @@
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use reprise_images::container::ContainerSource;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Record Linux, replay it bit for bit.
@@ -84,6 +85,8 @@ Examples:
   reprise record --image oci:./layout:latest -e MODE=test -o bug.rpt -- /app/run --once
                                                run a container image (a riscv64 one), and record it
   reprise record --image docker-archive:saved.tar -o bug.rpt
+  reprise record --image oci:./layout --workspace . -o bug.rpt -- make test
+                                               work in a folder of this computer, which stays as it is
 
 A container image's ENTRYPOINT, CMD, ENV, WORKDIR and USER count as for `docker run`, and what the command writes stays in the \
 machine, up to half of its --ram. The root image is kept in the cache, where replays find it; with --embed it is in the trace.
@@ -311,6 +314,11 @@ pub(crate) struct GuestArgs {
     /// Put a file or folder of this computer into the guest, and into the trace.
     #[arg(long, value_name = "HOST:GUEST")]
     pub(crate) add: Vec<OsString>,
+    /// Let the guest work in a folder of this computer, as /workspace, which is then where the command runs. What it changes
+    /// stays in the machine: the folder is not changed. Files are read when the guest first reads them, and are in the trace from
+    /// then on, as are the names of all. `ro`: it may change nothing; `cow` is the default.
+    #[arg(long, value_name = "DIR[:cow|:ro]", value_parser = workspace_parser())]
+    pub(crate) workspace: Option<WorkspaceArg>,
     /// Attach a disk image. The guest's writes stay in the machine; the file is not changed.
     #[arg(long, value_name = "FILE")]
     pub(crate) disk: Vec<PathBuf>,
@@ -361,13 +369,40 @@ fn image_parser() -> impl TypedValueParser<Value = ImageArg> {
     })
 }
 
+/// What `--workspace` names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct WorkspaceArg {
+    /// The folder.
+    pub(crate) folder: PathBuf,
+    /// Whether the guest may change nothing.
+    pub(crate) is_read_only: bool,
+}
+
+fn workspace_parser() -> impl TypedValueParser<Value = WorkspaceArg> {
+    OsStringValueParser::new().try_map(|text| {
+        let bytes = text.as_bytes();
+        if bytes.ends_with(b":rw") {
+            return Err("a workspace that writes through is not there yet: use :cow or :ro");
+        }
+        let read_only = bytes.strip_suffix(b":ro");
+        let folder = read_only.or(bytes.strip_suffix(b":cow")).unwrap_or(bytes);
+        if folder.is_empty() {
+            return Err("it names no folder");
+        }
+        Ok(WorkspaceArg {
+            folder: OsStr::from_bytes(folder).into(),
+            is_read_only: read_only.is_some(),
+        })
+    })
+}
+
 /// How the command is run, as `docker run` has it.
 #[derive(Args, Debug, Default)]
 pub(crate) struct ContainerArgs {
     /// Set an environment variable; NAME alone takes this computer's value.
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     pub(crate) env: Vec<OsString>,
-    /// The command's working directory. Default: the image's.
+    /// The command's working directory. Default: /workspace if there is one, else the image's.
     #[arg(short, long, value_name = "DIR")]
     pub(crate) workdir: Option<OsString>,
     /// Whom the command runs as in the container, by the image's /etc/passwd and /etc/group. Default: the image's user.
@@ -549,6 +584,9 @@ pub(crate) struct LiveGuestArgs {
     /// With --live, put a file or folder of this computer into the guest.
     #[arg(long, value_name = "HOST:GUEST", requires = "live")]
     pub(crate) add: Vec<OsString>,
+    /// With --live, a folder of this computer that the guest works in, as /workspace; it is not changed.
+    #[arg(long, value_name = "DIR[:cow|:ro]", requires = "live", value_parser = workspace_parser())]
+    pub(crate) workspace: Option<WorkspaceArg>,
     /// With --live, type this file into the guest.
     #[arg(long, value_name = "FILE", requires = "live")]
     pub(crate) input: Option<PathBuf>,

@@ -2,6 +2,7 @@
 
 use crate::console::{Arrival, Console, STATUS_OUTPUT_CLOSED};
 use crate::signals;
+use crate::workspace::Workspace;
 use anyhow::{anyhow, bail};
 use reprise_core::event::ConsolePort;
 use reprise_core::machine::HaltReason;
@@ -106,12 +107,13 @@ pub(crate) fn drive<L>(
     session: &mut RecordSession<L>,
     console: &mut Console,
     icount_max: Option<u64>,
+    workspace: Option<&Workspace>,
 ) -> anyhow::Result<LiveEnd>
 where
     L: EntryLog,
     L::Error: std::fmt::Display,
 {
-    let mut driver = Driver::new(icount_max);
+    let mut driver = Driver::new(icount_max, workspace);
     loop {
         if let Some(end) = driver.turn(session, console, None)? {
             return Ok(end);
@@ -128,12 +130,14 @@ pub(crate) struct Driver {
     timeout: Option<Duration>,
     exit_status: Option<i32>,
     cause: Option<StopCause>,
+    workspace: Option<Workspace>,
 }
 
 impl Driver {
     /// For a guest that begins now.
-    pub(crate) fn new(icount_max: Option<u64>) -> Self {
+    pub(crate) fn new(icount_max: Option<u64>, workspace: Option<&Workspace>) -> Self {
         Self {
+            workspace: workspace.cloned(),
             began: Instant::now(),
             icount_max: icount_max.unwrap_or(u64::MAX),
             timeout: Some(Duration::ZERO),
@@ -209,6 +213,11 @@ impl Driver {
                 stall.length,
                 stall.offset
             );
+        }
+        if let Some(workspace) = &self.workspace
+            && status.halted.is_none()
+        {
+            workspace.serve(session, &status.wanted);
         }
         if let Some(reason) = status.halted {
             return Ok(Some(EndReason::Halted(reason)));

@@ -18,6 +18,7 @@ mod start;
 mod terminal;
 mod threads;
 mod trace_file;
+mod workspace;
 
 use args::{Cli, Command};
 use clap::Parser;

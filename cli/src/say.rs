@@ -30,6 +30,14 @@ pub(crate) fn byte_progress(name: &'static str, total_bytes: u64) -> ProgressBar
     shaped(ProgressBar::new(total_bytes), template, name)
 }
 
+/// A count that grows towards nobody knows what, with a name in front; invisible where standard error is no terminal.
+pub(crate) fn count_progress(name: &'static str) -> ProgressBar {
+    if !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    shaped(ProgressBar::no_length(), "{prefix} {pos} {elapsed}", name)
+}
+
 fn shaped(bar: ProgressBar, template: &str, name: &'static str) -> ProgressBar {
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style.progress_chars("=> "));

@@ -6,6 +6,7 @@ use crate::open::{BROWSER_RAM_BYTES_MAX, check_ram};
 use crate::say;
 use crate::seed::Seed;
 use crate::terminal;
+use crate::workspace::Workspace;
 use anyhow::{Context, bail};
 use reprise_core::event::{Start, StartFile};
 use reprise_core::machine::{BootKind, Machine, MachineConfig};
@@ -43,6 +44,7 @@ pub(crate) struct Plan {
     run: Run,
     files: Vec<StartFile>,
     script: Option<Vec<u8>>,
+    workspace: Option<Workspace>,
     is_attended: bool,
     is_interactive: bool,
     terminal: TerminalSize,
@@ -87,6 +89,21 @@ impl Plan {
                  docker-archive:FILE"
             );
         }
+        let workspace = match &args.workspace {
+            None => None,
+            Some(_) if !guest.mounts_workspaces => {
+                bail!("the guest is too old to have a workspace: run `cargo xtask guest`")
+            }
+            Some(named) => {
+                let workspace = Workspace::open(named, args.quiet)?;
+                files.push(workspace.facts());
+                images.push(workspace.image());
+                if args.container.workdir.is_none() {
+                    run.working_directory = reprise_host::WORKSPACE_PATH.into();
+                }
+                Some(workspace)
+            }
+        };
         for disk in &args.disk {
             images.push(store::open(disk, ImageRole::Disk)?);
         }
@@ -121,6 +138,7 @@ impl Plan {
             run,
             files,
             script,
+            workspace,
             is_attended,
             is_interactive,
             terminal: terminal.unwrap_or_default(),
@@ -194,6 +212,11 @@ impl Plan {
         })
     }
 
+    /// The folder that the guest works in.
+    pub(crate) fn workspace(&self) -> Option<&Workspace> {
+        self.workspace.as_ref()
+    }
+
     /// What is typed instead of standard input: the file given with --input.
     pub(crate) fn script(&self) -> Option<&[u8]> {
         self.script.as_deref()
@@ -259,7 +282,8 @@ fn add(argument: &OsStr, files: &mut Vec<StartFile>) -> anyhow::Result<()> {
         let name = Path::new(OsStr::from_bytes(host)).file_name();
         path.extend_from_slice(name.map_or(b"", OsStrExt::as_bytes));
     }
-    if path.starts_with(reprise_host::FACTS_PATH.as_bytes()) {
+    let facts = [reprise_host::FACTS_PATH, reprise_host::WORKSPACE_FACTS_PATH];
+    if facts.iter().any(|facts| path.starts_with(facts.as_bytes())) {
         bail!("--add {shown}: the guest's init has another use for that path");
     }
     add_path(Path::new(OsStr::from_bytes(host)), path, false, files)

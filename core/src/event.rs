@@ -1,6 +1,7 @@
 //! Input events: the only nondeterminism that reaches the machine.
 
 use crate::types::{CpuId, GuestPhysAddr, TerminalSize};
+use crate::workspace::content::{Content, ContentKey};
 
 /// Which console device bytes belong to.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -72,6 +73,13 @@ pub enum InputEvent {
     ConsoleSize(TerminalSize),
     /// The host cuts the power.
     PowerOff,
+    /// Contents of the workspace, which come once.
+    WorkspaceContent {
+        /// What it is the content of.
+        key: ContentKey,
+        /// The content.
+        content: Content,
+    },
     /// A debugger changes the machine. Only diversions hold such events.
     DebugWrite(DebugWrite),
 }

@@ -1,13 +1,12 @@
 //! The machine as a whole.
 
-mod workspace;
-
 use crate::arena::Arena;
 use crate::debug::{DebugHit, DebugPlan, Debugger};
 use crate::device::{Device, DeviceContext};
 use crate::devices::rtc::Rtc;
 use crate::devices::syscon::Syscon;
 use crate::devices::uart::Uart;
+use crate::devices::virtio::ninep::NineP;
 use crate::devices::virtio::slot::VirtioSlot;
 use crate::event::{ConsolePort, DEBUG_WRITE_BYTES_MAX, DebugWrite, InputEvent};
 use crate::image::{ImageSource, ImageStall};
@@ -24,6 +23,8 @@ use crate::riscv::run::HartExit;
 use crate::riscv::view::HartView;
 use crate::state::{StateError, StateReader, StateWriter};
 use crate::types::{GuestPhysAddr, GuestTime, Icount, PAGE_BYTES, TerminalSize};
+use crate::workspace::Listing;
+use crate::workspace::content::ContentKey;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
@@ -90,6 +91,8 @@ pub struct MachineImages {
     pub initrd: Option<Arc<[u8]>>,
     /// Disks, in the order in which the guest sees them.
     pub disks: Vec<Box<dyn ImageSource>>,
+    /// The files of the workspace, if there is one; see [`crate::workspace`].
+    pub workspace: Option<Arc<Listing>>,
 }
 
 /// Why the machine stopped for good.
@@ -271,7 +274,7 @@ impl Machine {
             uart: Uart::new(),
             rtc: Rtc::new(),
             syscon: Syscon::new(),
-            virtio: VirtioSlot::populate(VIRTIO_SLOTS, images.disks, &config)?,
+            virtio: VirtioSlot::populate(VIRTIO_SLOTS, images.disks, images.workspace, &config)?,
             jitter: Jitter::new(&config.seed, config.timer_jitter_ticks_max),
             skipped: 0,
             time_shift: config.time_shift,
@@ -484,14 +487,17 @@ impl Machine {
                     .for_each(|slot| slot.set_terminal(*size));
             }
             InputEvent::PowerOff => p.halted = Some(HaltReason::PowerOff),
+            InputEvent::WorkspaceContent { key, content } => {
+                let mut slots = p.virtio.iter_mut();
+                let delivered = slots.find_map(|slot| slot.deliver_content(&mut cx, *key, content));
+                match delivered {
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => return Err(self.bad_event(error.reason())),
+                    None => return Err(self.bad_event("the machine has no workspace")),
+                }
+            }
             InputEvent::DebugWrite(_) => {}
         }
-        self.end_event();
-        Ok(())
-    }
-
-    /// What follows the delivery of every event.
-    fn end_event(&mut self) {
         self.platform.update_lines();
         self.count_step();
         self.settle();
@@ -499,6 +505,24 @@ impl Machine {
             debugger.settle(self.icount);
         }
         self.platform.tick(self.icount);
+        Ok(())
+    }
+
+    /// The workspace's contents that the guest waits for, sorted; empty when it waits for none. A function of the state, so
+    /// that a recording and its replay want the same at the same position.
+    #[must_use]
+    pub fn workspace_wanted(&self) -> &[ContentKey] {
+        let mut slots = self.platform.virtio.iter();
+        slots
+            .find_map(VirtioSlot::workspace)
+            .map_or(&[], NineP::wanted)
+    }
+
+    /// The listing of the workspace, if there is one.
+    #[must_use]
+    pub fn workspace_listing(&self) -> Option<&Listing> {
+        let mut slots = self.platform.virtio.iter();
+        slots.find_map(VirtioSlot::workspace).map(NineP::listing)
     }
 
     fn debug_write(&mut self, write: &DebugWrite) -> Result<(), MachineError> {

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "workspace.h"
+
 #define START_OFFSET (1024 * 1024)
 #define SECTOR_BYTES 512u
 #define SEED_BYTES 32
@@ -184,6 +186,19 @@ static const char *take_container(struct stream *stream, struct container *conta
     return container_open(container, facts, (size_t)bytes);
 }
 
+/* Takes the `bytes` bytes that say how the workspace is to be mounted, and mounts it. */
+static const char *take_workspace(struct stream *stream, uint64_t bytes)
+{
+    char *facts = take_text(stream, bytes, WORKSPACE_FACTS_BYTES_MAX);
+    const char *problem;
+
+    if (facts == NULL)
+        return "what it says of the workspace is too long or cut short";
+    problem = workspace_mount(strcmp(facts, "ro") == 0);
+    free(facts);
+    return problem;
+}
+
 /* Takes one file record of `bytes` bytes: a regular file, or, by its mode, a folder or a symbolic link. */
 static const char *take_file(struct stream *stream, struct start *start, uint64_t bytes)
 {
@@ -209,6 +224,10 @@ static const char *take_file(struct stream *stream, struct start *start, uint64_
     if (strcmp(path, CONTAINER_FACTS_PATH) == 0) {
         free(path);
         return take_container(stream, &start->container, bytes);
+    }
+    if (strcmp(path, WORKSPACE_FACTS_PATH) == 0) {
+        free(path);
+        return take_workspace(stream, bytes);
     }
 
     made = make_parents(path);

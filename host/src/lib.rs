@@ -64,6 +64,7 @@ pub use limits::Limits;
 pub use oci::{ImageConfig, Place, Progress, Unpacked, Unpacker, Want};
 pub use site::{
     FACTS_PATH, SITE_CONTAINER_BYTES_MAX, SiteContainer, SiteContainerEntry, SiteImage,
+    WORKSPACE_FACTS_PATH, WORKSPACE_PATH,
 };
 pub use spool::{MemorySpool, Spool};
 pub use tree::{Content, Metadata, Node, NodeId, NodeKind, Time, Tree, TreeBuilder, Walk};

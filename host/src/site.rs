@@ -11,6 +11,12 @@ use serde::{Deserialize, Serialize};
 /// Where init looks for what it is told of a container: a start file of this path. `guest/init/container.h` describes it.
 pub const FACTS_PATH: &str = "/.reprise-container";
 
+/// Where init looks for how the workspace is to be mounted: a start file of this path. `guest/init/workspace.h` describes it.
+pub const WORKSPACE_FACTS_PATH: &str = "/.reprise-workspace";
+
+/// Where the guest has the workspace.
+pub const WORKSPACE_PATH: &str = "/workspace";
+
 /// The most bytes of a [`SiteContainer`] as JSON that are read.
 pub const SITE_CONTAINER_BYTES_MAX: usize = 1 << 20;
 

@@ -17,6 +17,8 @@ pub struct Guest {
     pub command_line: Vec<u8>,
     /// Whether its init runs containers; one that does not would run the command beside the container.
     pub runs_containers: bool,
+    /// Whether its init mounts a workspace.
+    pub mounts_workspaces: bool,
 }
 
 /// What we need of `manifest.json`.
@@ -25,6 +27,8 @@ struct Manifest {
     command_line: String,
     #[serde(default)]
     containers: bool,
+    #[serde(default)]
+    workspaces: bool,
 }
 
 /// Command line of a guest without a manifest: the console is virtio, and a kernel that panics
@@ -67,6 +71,7 @@ impl Guest {
             Manifest {
                 command_line: COMMAND_LINE.to_owned(),
                 containers: false,
+                workspaces: false,
             }
         };
         Ok(Self {
@@ -74,6 +79,7 @@ impl Guest {
             initrd,
             command_line: manifest.command_line.into_bytes(),
             runs_containers: manifest.containers,
+            mounts_workspaces: manifest.workspaces,
         })
     }
 }

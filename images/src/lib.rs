@@ -4,6 +4,7 @@
 //! - `container`: container images, made into root images and kept.
 //! - `guest`: the guest that was built, and the folders in which images may be.
 //! - `store`: images in files and folders, found by their hash.
+//! - `workspace`: a folder that a machine sees as its workspace.
 //!
 //! # Invariants
 //! - An image that is handed out has the hash that was asked for: its bytes were read, whatever its name says.
@@ -11,3 +12,4 @@
 pub mod container;
 pub mod guest;
 pub mod store;
+pub mod workspace;

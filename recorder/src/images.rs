@@ -3,6 +3,7 @@
 use reprise_core::devices::virtio::slot::DISKS_MAX;
 use reprise_core::image::{ImageHash, ImageSource, MemoryImage, MissingRange};
 use reprise_core::machine::MachineImages;
+use reprise_core::workspace::Listing;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
@@ -20,6 +21,8 @@ pub enum ImageRole {
     Disk,
     /// A bare-metal ELF.
     Elf,
+    /// The listing of the workspace.
+    Workspace,
 }
 
 impl std::fmt::Display for ImageRole {
@@ -29,6 +32,7 @@ impl std::fmt::Display for ImageRole {
             Self::Initrd => "initrd",
             Self::Disk => "disk",
             Self::Elf => "ELF",
+            Self::Workspace => "workspace listing",
         })
     }
 }
@@ -135,6 +139,7 @@ pub struct ImageSet {
     kernel: Option<Arc<[u8]>>,
     initrd: Option<Arc<[u8]>>,
     disks: Vec<SharedImage>,
+    workspace: Option<Arc<Listing>>,
 }
 
 /// A kernel, initrd or ELF beyond this size (1 GiB) is refused before any of it is read.
@@ -153,11 +158,29 @@ impl ImageSet {
                 self.disks.push(bytes);
                 return Ok(());
             }
+            ImageRole::Workspace => return self.insert_workspace(image, &*bytes),
         };
         if slot.is_some() {
             return Err(ImageError::BadSet("two kernels or two initrds"));
         }
         *slot = Some(read_whole(image, &*bytes)?);
+        Ok(())
+    }
+
+    fn insert_workspace(
+        &mut self,
+        image: &ImageRef,
+        bytes: &dyn ImageSource,
+    ) -> Result<(), ImageError> {
+        if self.workspace.is_some() {
+            return Err(ImageError::BadSet("two workspaces"));
+        }
+        let bytes = read_whole(image, bytes)?;
+        let listing = Listing::decode(&bytes).map_err(|error| ImageError::Unreadable {
+            name: image.name.clone(),
+            reason: error.to_string(),
+        })?;
+        self.workspace = Some(Arc::new(listing));
         Ok(())
     }
 
@@ -175,6 +198,9 @@ impl ImageSet {
         }
         if count(ImageRole::Kernel) + count(ImageRole::Elf) > 1 || count(ImageRole::Initrd) > 1 {
             return Err(ImageError::BadSet("two kernels or two initrds"));
+        }
+        if count(ImageRole::Workspace) > 1 {
+            return Err(ImageError::BadSet("two workspaces"));
         }
         let mut set = Self::default();
         for image in images {
@@ -197,6 +223,7 @@ impl ImageSet {
                 .iter()
                 .map(|disk| Box::new(OneOf(Arc::clone(disk))) as Box<dyn ImageSource>)
                 .collect(),
+            workspace: self.workspace.clone(),
         }
     }
 }
@@ -221,6 +248,9 @@ pub fn missing(image: &ImageRef) -> ImageError {
         match image.role {
             ImageRole::Disk | ImageRole::Elf => {
                 "name the folder that holds it with --images, or record with --embed".to_owned()
+            }
+            ImageRole::Workspace => {
+                "every trace of a workspace holds its listing, so this one is damaged".to_owned()
             }
             ImageRole::Kernel | ImageRole::Initrd => {
                 "build the guest that made the recording, or name the folder that holds it with --images".to_owned()

@@ -9,6 +9,7 @@ use reprise_core::image::ImageStall;
 use reprise_core::machine::{HaltReason, Machine, MachineError, RunExit, StateHash};
 use reprise_core::output::{Output, OutputKind};
 use reprise_core::types::{GuestTime, Icount, TerminalSize};
+use reprise_core::workspace::content::{Content, ContentKey};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,10 @@ const ARRIVAL_TICKS: u64 = 1 << 16;
 
 /// Console input of one event. Devices take far less at a time; this bounds an event's size.
 const CONSOLE_EVENT_BYTES_MAX: usize = 64 << 10;
+
+/// Steps after which it is looked whether the guest wants contents of its workspace: a fraction of a millisecond, so that who
+/// reads a file hardly waits for those who compute.
+const WORKSPACE_STEPS: u64 = 1 << 17;
 
 const PORTS: [ConsolePort; 2] = [ConsolePort::Uart, ConsolePort::Virtio];
 
@@ -74,6 +79,9 @@ pub struct RecordStatus {
     pub typist_gave_up: bool,
     /// Bytes of a disk are missing, and nothing goes on before they are there.
     pub stall: Option<ImageStall>,
+    /// Contents of the workspace that the guest waits for: [`RecordSession::feed_workspace`] takes them. What does not
+    /// wait for them goes on meanwhile.
+    pub wanted: Vec<ContentKey>,
 }
 
 /// How long a driver may sleep while the guest waits.
@@ -178,6 +186,12 @@ impl<L: EntryLog> RecordSession<L> {
         self.urgent.push_back(InputEvent::ConsoleSize(size));
     }
 
+    /// Brings contents of the workspace that the status said the guest wants. Each comes once.
+    pub fn feed_workspace(&mut self, key: ContentKey, content: Content) {
+        self.urgent
+            .push_back(InputEvent::WorkspaceContent { key, content });
+    }
+
     /// Cuts the power.
     pub fn power_off(&mut self) {
         self.urgent.push_back(InputEvent::PowerOff);
@@ -200,6 +214,8 @@ impl<L: EntryLog> RecordSession<L> {
         self.wall = wall;
         self.keep_when_due()?;
         let end = self.machine.icount().after(steps_max);
+        let has_workspace = self.machine.workspace_listing().is_some();
+        let wanted_before = self.machine.workspace_wanted().to_vec();
         let mut outputs = Vec::new();
         let mut idle = None;
         let mut stall = None;
@@ -218,13 +234,24 @@ impl<L: EntryLog> RecordSession<L> {
                 .map_or(due, |keyframe| due.min(keyframe));
             let due = due.max(self.machine.icount().after(1));
             let before = self.machine.icount();
-            let exit = self.machine.run(end.min(due));
+            let mut limit = end.min(due);
+            if has_workspace {
+                limit = limit.min(before.after(WORKSPACE_STEPS));
+            }
+            let exit = self.machine.run(limit);
             if self.machine.icount() != before {
                 self.keeping.ran(self.wall, before);
             }
             self.take_outputs(&mut outputs);
+            let wanted = self.machine.workspace_wanted();
+            let is_new_wanted = !wanted.is_empty() && wanted != wanted_before;
             match exit {
-                RunExit::Limit => self.parked = None,
+                RunExit::Limit => {
+                    self.parked = None;
+                    if is_new_wanted {
+                        break;
+                    }
+                }
                 RunExit::Halted(_) => {}
                 // The driver is to have what came out before there is more.
                 RunExit::OutputFull | RunExit::DebugStop => break,
@@ -235,6 +262,10 @@ impl<L: EntryLog> RecordSession<L> {
                 RunExit::Idle { deadline } => {
                     if self.park(deadline) {
                         continue;
+                    }
+                    // Time does not pass for the guest while it waits for this computer's files.
+                    if !self.machine.workspace_wanted().is_empty() {
+                        break;
                     }
                     match self.wait() {
                         Wait::Jump(to) => self.jump(to)?,
@@ -265,6 +296,7 @@ impl<L: EntryLog> RecordSession<L> {
             idle,
             typist_gave_up,
             stall,
+            wanted: self.machine.workspace_wanted().to_vec(),
         })
     }
 

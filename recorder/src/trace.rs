@@ -6,6 +6,7 @@ use reprise_core::event::{ConsolePort, DebugWrite, InputEvent, Start, StartFile}
 use reprise_core::image::ImageHash;
 use reprise_core::machine::{BootKind, HaltReason, MACHINE_VERSION, MachineConfig, StateHash};
 use reprise_core::types::{CpuId, GuestPhysAddr, GuestTime, Icount, TerminalSize};
+use reprise_core::workspace::content::{Content, ContentKey};
 use reprise_traces as wire;
 use reprise_traces::{BlobHash, Record, TraceError, TraceReader, TraceWriter};
 use std::io::{Read, Seek, Write};
@@ -138,6 +139,7 @@ pub fn images_from_header(header: &wire::Header) -> Vec<ImageRef> {
                 wire::ImageRole::Initrd => ImageRole::Initrd,
                 wire::ImageRole::Disk => ImageRole::Disk,
                 wire::ImageRole::Elf => ImageRole::Elf,
+                wire::ImageRole::Workspace => ImageRole::Workspace,
             },
             hash: ImageHash(image.hash.0),
             byte_len: image.bytes_len,
@@ -274,6 +276,14 @@ fn wire_from_event<W: Write>(
         },
         InputEvent::ConsoleSize(size) => wire::Input::ConsoleSize(wire_from_size(*size)),
         InputEvent::PowerOff => wire::Input::PowerOff,
+        InputEvent::WorkspaceContent { key, content } => wire::Input::WorkspaceContent {
+            file: key.file,
+            extent: key.extent,
+            bytes: match content {
+                Content::Bytes(bytes) => Some(bytes.to_vec()),
+                Content::Unreadable => None,
+            },
+        },
         InputEvent::DebugWrite(DebugWrite::Register {
             cpu,
             register,
@@ -333,6 +343,14 @@ fn event_from_wire(
         },
         wire::Input::ConsoleSize(size) => InputEvent::ConsoleSize(size_from_wire(size)),
         wire::Input::PowerOff => InputEvent::PowerOff,
+        wire::Input::WorkspaceContent {
+            file,
+            extent,
+            bytes,
+        } => InputEvent::WorkspaceContent {
+            key: ContentKey { file, extent },
+            content: bytes.map_or(Content::Unreadable, |bytes| Content::Bytes(bytes.into())),
+        },
         wire::Input::RegisterWrite {
             hart,
             register,
@@ -387,6 +405,7 @@ fn wire_from_image(image: &ImageRef) -> wire::ImageReference {
             ImageRole::Initrd => wire::ImageRole::Initrd,
             ImageRole::Disk => wire::ImageRole::Disk,
             ImageRole::Elf => wire::ImageRole::Elf,
+            ImageRole::Workspace => wire::ImageRole::Workspace,
         },
         hash: BlobHash(image.hash.0),
         bytes_len: image.byte_len,

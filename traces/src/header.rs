@@ -113,6 +113,8 @@ pub enum ImageRole {
     Disk,
     /// A bare-metal ELF, number 4.
     Elf,
+    /// The listing of a workspace, number 5.
+    Workspace,
 }
 
 impl ImageRole {
@@ -123,6 +125,7 @@ impl ImageRole {
             Self::Initrd => 2,
             Self::Disk => 3,
             Self::Elf => 4,
+            Self::Workspace => 5,
         }
     }
 
@@ -132,6 +135,7 @@ impl ImageRole {
             2 => Some(Self::Initrd),
             3 => Some(Self::Disk),
             4 => Some(Self::Elf),
+            5 => Some(Self::Workspace),
             _ => None,
         }
     }

@@ -108,6 +108,15 @@ pub enum Input {
     ConsoleSize(TerminalSize),
     /// The host cut the power.
     PowerOff,
+    /// Contents of a file of the workspace reached the machine.
+    WorkspaceContent {
+        /// The file: its number in the listing that the header names.
+        file: u32,
+        /// Which part of the file: its number, as the machine cuts files.
+        extent: u32,
+        /// The part's bytes; `None` where the host could not read them.
+        bytes: Option<Vec<u8>>,
+    },
     /// A debugger wrote a register.
     RegisterWrite {
         /// The hart.

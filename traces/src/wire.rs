@@ -29,6 +29,7 @@ const RECORD_CONSOLE_SIZE: u8 = 0x03;
 const RECORD_POWER_OFF: u8 = 0x04;
 const RECORD_REGISTER_WRITE: u8 = 0x05;
 const RECORD_MEMORY_WRITE: u8 = 0x06;
+const RECORD_WORKSPACE_CONTENT: u8 = 0x07;
 const RECORD_STATE_HASH: u8 = 0x10;
 const RECORD_END: u8 = 0x20;
 const RECORD_ANNOTATION: u8 = 0x80;
@@ -237,6 +238,14 @@ pub(crate) fn encode_record(record: &Record) -> Result<(u8, Vec<u8>), CodecError
             Input::MemoryWrite { address, bytes } => {
                 (RECORD_MEMORY_WRITE, payload(&(skip, address, bytes))?)
             }
+            Input::WorkspaceContent {
+                file,
+                extent,
+                bytes,
+            } => (
+                RECORD_WORKSPACE_CONTENT,
+                payload(&(skip, file, extent, bytes))?,
+            ),
         },
         Record::StateHash { components, .. } => {
             if components.is_empty() || components.len() > MAX_HASH_COMPONENTS {
@@ -314,6 +323,17 @@ pub(crate) fn decode_record(tag: u8, icount: u64, payload: &[u8]) -> Result<Reco
         RECORD_MEMORY_WRITE => {
             let (skip, address, bytes): (u64, u64, Vec<u8>) = decode(payload)?;
             event((skip, Input::MemoryWrite { address, bytes }))
+        }
+        RECORD_WORKSPACE_CONTENT => {
+            let (skip, file, extent, bytes): (u64, u32, u32, Option<Vec<u8>>) = decode(payload)?;
+            event((
+                skip,
+                Input::WorkspaceContent {
+                    file,
+                    extent,
+                    bytes,
+                },
+            ))
         }
         RECORD_STATE_HASH => decode_state_hash(icount, payload)?,
         RECORD_END => {

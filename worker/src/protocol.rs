@@ -578,6 +578,15 @@ pub enum InputKind {
     Size(TerminalSize),
     /// The power button.
     PowerOff,
+    /// Bytes of a file of the workspace.
+    File {
+        /// The file, from the workspace's root on.
+        path: String,
+        /// Where in the file they begin.
+        offset: u64,
+        /// How many they are; `None` where they could not be read.
+        byte_len: Option<u64>,
+    },
 }
 
 /// Something printed.

@@ -4,8 +4,12 @@ use super::info::seconds_from_ticks;
 use crate::args::InfoArgs;
 use crate::trace_file::TraceFile;
 use reprise_core::machine::StateHash;
-use reprise_recorder::trace::{end_reason_from_wire, guest_time_from_annotation};
-use reprise_traces::{Event, Input, Record, Start};
+use reprise_core::workspace::Listing;
+use reprise_recorder::images::ImageRole;
+use reprise_recorder::trace::{
+    end_reason_from_wire, guest_time_from_annotation, images_from_header,
+};
+use reprise_traces::{BlobHash, Event, Input, Record, Start};
 use serde_json::{Value, json};
 use std::io::{self, BufWriter, Write};
 use std::iter;
@@ -17,12 +21,14 @@ const SHOWN_BYTES_MAX: usize = 60;
 pub(crate) fn events(args: &InfoArgs) -> anyhow::Result<u8> {
     let file = TraceFile::open(&args.trace)?;
     let mut reader = file.reader()?;
+    let files = Files::of(&file)?;
     let mut out = BufWriter::new(io::stdout().lock());
     while let Some(record) = reader.next_record()? {
         let written = if args.json {
-            writeln!(out, "{}", json_from(&record))
+            writeln!(out, "{}", json_from(&record, &files))
         } else {
-            writeln!(out, "{:>14}  {}", record.icount(), line_from(&record))
+            let line = line_from(&record, &files);
+            writeln!(out, "{:>14}  {line}", record.icount())
         };
         match written {
             // `reprise events FILE | head` has seen enough.
@@ -36,7 +42,28 @@ pub(crate) fn events(args: &InfoArgs) -> anyhow::Result<u8> {
     }
 }
 
-fn line_from(record: &Record) -> String {
+/// The files of the recording's workspace, if it has one.
+struct Files(Option<Listing>);
+
+impl Files {
+    fn of(file: &TraceFile) -> anyhow::Result<Self> {
+        let images = images_from_header(file.header());
+        let listed = (images.iter()).find(|image| image.role == ImageRole::Workspace);
+        let Some(image) = listed else {
+            return Ok(Self(None));
+        };
+        let bytes = file.reader()?.blob(&BlobHash(image.hash.0))?;
+        Ok(Self(Some(Listing::decode(&bytes)?)))
+    }
+
+    /// The path of a file in the workspace.
+    fn path(&self, number: u32) -> Vec<u8> {
+        let path = self.0.as_ref().and_then(|listing| listing.path(number));
+        path.unwrap_or_default()
+    }
+}
+
+fn line_from(record: &Record, files: &Files) -> String {
     match record {
         Record::Event(Event { skip, input, .. }) => {
             let jump = match skip {
@@ -52,6 +79,18 @@ fn line_from(record: &Record) -> String {
                     format!("console size {}x{}{jump}", size.columns, size.rows)
                 }
                 Input::PowerOff => format!("power off{jump}"),
+                Input::WorkspaceContent {
+                    file,
+                    extent,
+                    bytes,
+                } => {
+                    let what = bytes.as_ref().map_or_else(
+                        || "unreadable".to_owned(),
+                        |bytes| format!("{} bytes", bytes.len()),
+                    );
+                    let path = shown(&files.path(*file));
+                    format!("workspace {path}, part {extent}: {what}{jump}")
+                }
                 Input::RegisterWrite {
                     register, value, ..
                 } => format!("a debugger writes {value:#x} to register {register}{jump}"),
@@ -132,10 +171,10 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn json_from(record: &Record) -> Value {
+fn json_from(record: &Record, files: &Files) -> Value {
     let mut object = match record {
         Record::Event(Event { skip, input, .. }) => {
-            let mut object = json_from_input(input);
+            let mut object = json_from_input(input, files);
             object["skip_ticks"] = json!(skip);
             object
         }
@@ -165,7 +204,7 @@ fn json_from(record: &Record) -> Value {
     object
 }
 
-fn json_from_input(input: &Input) -> Value {
+fn json_from_input(input: &Input, workspace: &Files) -> Value {
     match input {
         Input::Start(start) => {
             let files: Vec<_> = start
@@ -203,6 +242,16 @@ fn json_from_input(input: &Input) -> Value {
             json!({ "kind": "console_size", "columns": size.columns, "rows": size.rows })
         }
         Input::PowerOff => json!({ "kind": "power_off" }),
+        Input::WorkspaceContent {
+            file,
+            extent,
+            bytes,
+        } => json!({
+            "kind": "workspace",
+            "path": text(&workspace.path(*file)),
+            "part": extent,
+            "bytes": bytes,
+        }),
         Input::RegisterWrite {
             hart,
             register,

@@ -11,7 +11,7 @@ use crate::start::{Plan, now_unix_nanoseconds};
 use crate::trace_file;
 use anyhow::{Context, bail};
 use reprise_recorder::entry::EndReason;
-use reprise_recorder::images::{ImageRef, SharedImage};
+use reprise_recorder::images::{ImageRef, ImageRole, SharedImage};
 use reprise_recorder::keyframes::{KEYFRAME_BYTES_MAX, KEYFRAME_STEPS, KeyframeLog};
 use reprise_recorder::record::Finished;
 use reprise_recorder::trace::header_from_config;
@@ -162,15 +162,16 @@ fn record_to(
         Some(now_unix_nanoseconds()? / 1_000_000_000),
     );
     let mut writer = trace_file::create(path, &header)?;
-    if args.embed {
-        for (image, bytes) in plan.images() {
-            embed(&mut writer, image, bytes)?;
-        }
-    }
+    embed_images(&mut writer, plan, args.embed)?;
     let steps = args.keyframes.then_some(KEYFRAME_STEPS);
     let log = KeyframeLog::new(writer, steps, KEYFRAME_BYTES_MAX);
     let mut session = session(plan, &args.guest, seed, machine, log)?;
-    let driven = live::drive(&mut session, console, args.guest.max_icount);
+    let driven = live::drive(
+        &mut session,
+        console,
+        args.guest.max_icount,
+        plan.workspace(),
+    );
     let reason = match &driven {
         Ok(end) => end.reason,
         Err(_) => EndReason::Stopped,
@@ -187,6 +188,20 @@ fn record_to(
         finished,
         summary,
     })
+}
+
+/// Puts images into the trace: all, or what no trace is without, the listing of the workspace.
+pub(crate) fn embed_images<W: Write>(
+    writer: &mut TraceWriter<W>,
+    plan: &Plan,
+    all: bool,
+) -> anyhow::Result<()> {
+    for (image, bytes) in plan.images() {
+        if all || image.role == ImageRole::Workspace {
+            embed(writer, image, bytes)?;
+        }
+    }
+    Ok(())
 }
 
 fn embed<W: Write>(

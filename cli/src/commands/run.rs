@@ -21,7 +21,12 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
     let machine = plan.machine(&plan.config(&args.guest, seed))?;
     let mut session = session(&plan, &args.guest, seed, machine, NullLog)?;
     let mut console = open_console(&plan, &args.guest, true)?;
-    let end = live::drive(&mut session, &mut console, args.guest.max_icount)?;
+    let end = live::drive(
+        &mut session,
+        &mut console,
+        args.guest.max_icount,
+        plan.workspace(),
+    )?;
     // Gives the terminal back before something is said on it.
     drop(console);
     if let Some(remark) = end.remark()

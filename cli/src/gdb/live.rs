@@ -75,13 +75,14 @@ impl LiveRecording {
     pub(crate) fn new(
         session: RecordSession<SharedLog>,
         console: Console,
+        driver: Driver,
         entries: Entries,
         path: PathBuf,
     ) -> Self {
         Self {
             session: Some(session),
             console: Some(console),
-            driver: Driver::new(None),
+            driver,
             entries,
             path,
             end: None,

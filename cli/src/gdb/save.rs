@@ -1,6 +1,7 @@
 //! Diversions as traces of their own.
 
 use crate::trace_file::{self, FileReader, TraceFile};
+use crate::workspace::Workspace;
 use anyhow::{Context, bail};
 use reprise_debugger::gdb::Diversion;
 use reprise_recorder::entry::EntryLog;
@@ -9,6 +10,7 @@ use reprise_traces::{BlobHash, Compression, Header, Record, TraceWriter};
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Writes diversions from one trace.
 pub(crate) struct Saver {
@@ -16,6 +18,8 @@ pub(crate) struct Saver {
     parent: PathBuf,
     /// The parent, where it is a file that may carry its images.
     reader: Option<FileReader>,
+    /// What the trace of a workspace holds in any case, where the parent is none that can be read.
+    listing: Option<Arc<[u8]>>,
 }
 
 impl Saver {
@@ -25,15 +29,17 @@ impl Saver {
             header: parent.header().clone(),
             parent: parent.path().to_owned(),
             reader: Some(parent.reader()?),
+            listing: None,
         })
     }
 
     /// For diversions from a trace that is still being written.
-    pub(crate) fn of_header(header: Header, parent: PathBuf) -> Self {
+    pub(crate) fn of_live(header: Header, parent: PathBuf, workspace: Option<&Workspace>) -> Self {
         Self {
             header,
             parent,
             reader: None,
+            listing: workspace.map(Workspace::encoded_listing),
         }
     }
 
@@ -65,6 +71,9 @@ impl Saver {
                     writer.add_blob(&reader.blob(&hash)?)?;
                 }
             }
+        }
+        if let Some(listing) = &self.listing {
+            writer.add_blob(listing)?;
         }
         let name = self.parent.file_name().unwrap_or(self.parent.as_os_str());
         for (number, entry) in diversion.entries.iter().enumerate() {

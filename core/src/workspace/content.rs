@@ -6,6 +6,7 @@ use super::errno::Errno;
 use crate::state::{StateError, StateReader, StateWriter};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use thiserror::Error;
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
@@ -39,7 +40,7 @@ impl ContentKey {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Content {
     /// Its bytes, exactly as many as [`ContentKey::range`] has.
-    Bytes(Vec<u8>),
+    Bytes(Arc<[u8]>),
     /// It cannot be read, for instance since the file is no longer what was listed: the guest gets `EIO`.
     Unreadable,
 }
@@ -61,6 +62,18 @@ pub enum ContentError {
     /// Contents come once.
     #[error("the extent has come before")]
     CameBefore,
+}
+
+impl ContentError {
+    /// What is wrong with an event that brings such a content.
+    #[must_use]
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::NoSuchExtent => "the workspace has no such extent",
+            Self::WrongLength { .. } => "an extent of the workspace has another length",
+            Self::CameBefore => "that extent of the workspace has come before",
+        }
+    }
 }
 
 /// The contents that have come.
@@ -194,7 +207,7 @@ impl Contents {
                 extent: from.u32()?,
             };
             let content = match from.option(|from| from.bytes())? {
-                Some(bytes) => Content::Bytes(bytes.to_vec()),
+                Some(bytes) => Content::Bytes(bytes.into()),
                 None => Content::Unreadable,
             };
             let last = contents.extents.last_key_value();

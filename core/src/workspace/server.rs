@@ -32,6 +32,10 @@ const VERSION: &[u8] = b"9P2000.L";
 const UNKNOWN_VERSION: &[u8] = b"unknown";
 /// Bytes of the smallest reply, `Rlerror`.
 pub const REPLY_BYTES_MIN: usize = HEADER_BYTES + 4;
+
+/// What a guest may change of a machine's workspace, in bytes as [`Server::new`] counts them: 512 MiB. It is part of what the
+/// guest sees, so another number is another machine version.
+pub const CHANGED_BYTES_MAX: u64 = 512 << 20;
 /// Who attaches without saying who they are (`P9_NONUNAME`).
 const NO_USER: u32 = u32::MAX;
 

@@ -8,6 +8,8 @@ use crate::stops::{Choice, Scope, SystemCallStop, WatchAddress, Watchpoint};
 use reprise_core::debug::WatchKind;
 use reprise_core::event::{ConsolePort, InputEvent};
 use reprise_core::types::{GuestTime, Icount, NANOSECONDS_PER_TICK};
+use reprise_core::workspace::Listing;
+use reprise_core::workspace::content::Content;
 use reprise_recorder::entry::TimedEvent;
 use reprise_recorder::timeline::{StopStatus, TimelineError, TraceEdge};
 use std::collections::BTreeSet;
@@ -390,7 +392,7 @@ fn events(server: &GdbServer, first: Option<u64>, count: usize) -> Result<String
             text,
             "{mark}{number:>5} {:>14}  {}",
             event.icount.0,
-            event_text(event)
+            event_text(event, timeline.machine().workspace_listing())
         );
     }
     if text.is_empty() {
@@ -407,7 +409,7 @@ fn events(server: &GdbServer, first: Option<u64>, count: usize) -> Result<String
     Ok(text)
 }
 
-fn event_text(event: &TimedEvent) -> String {
+fn event_text(event: &TimedEvent, listing: Option<&Listing>) -> String {
     match &*event.event {
         InputEvent::Start(start) => {
             let words: Vec<_> = start
@@ -426,6 +428,15 @@ fn event_text(event: &TimedEvent) -> String {
             format!("terminal: {} columns, {} rows", size.columns, size.rows)
         }
         InputEvent::PowerOff => "power off".to_owned(),
+        InputEvent::WorkspaceContent { key, content } => {
+            let path = listing.and_then(|listing| listing.path(key.file));
+            let path = path.map_or_else(String::new, |path| path.escape_ascii().to_string());
+            let what = match content {
+                Content::Bytes(bytes) => format!("{} bytes", bytes.len()),
+                Content::Unreadable => "unreadable".to_owned(),
+            };
+            format!("workspace: {path}, part {}: {what}", key.extent)
+        }
         InputEvent::DebugWrite(_) => "a debugger's write".to_owned(),
     }
 }

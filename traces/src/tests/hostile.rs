@@ -114,8 +114,8 @@ fn the_forger_can_forge_a_good_trace() {
 #[test]
 fn unknown_numbers() {
     Forger::new()
-        .records(0, &[(0x07, 0, b"")])
-        .refused("a record of unknown kind 0x07");
+        .records(0, &[(0x0f, 0, b"")])
+        .refused("a record of unknown kind 0x0f");
     Forger::new()
         .records(0, &[(0x7f, 0, b"")])
         .refused("a record of unknown kind 0x7f");

@@ -56,6 +56,13 @@ fn any_input() -> impl Strategy<Value = Input> {
         }),
         (any::<u64>(), vec(any::<u8>(), 0..40))
             .prop_map(|(address, bytes)| Input::MemoryWrite { address, bytes }),
+        (any::<u32>(), any::<u32>(), prop::option::of(bytes())).prop_map(
+            |(file, extent, bytes)| Input::WorkspaceContent {
+                file,
+                extent,
+                bytes,
+            }
+        ),
     ]
 }
 
@@ -106,7 +113,8 @@ fn any_header() -> impl Strategy<Value = Header> {
         Just(ImageRole::Kernel),
         Just(ImageRole::Initrd),
         Just(ImageRole::Disk),
-        Just(ImageRole::Elf)
+        Just(ImageRole::Elf),
+        Just(ImageRole::Workspace)
     ];
     let image = (
         role,

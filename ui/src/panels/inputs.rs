@@ -76,5 +76,11 @@ fn text_of(kind: &InputKind) -> String {
         InputKind::Typed(bytes) => format!("typed {}", format::visible(bytes)),
         InputKind::Size(size) => format!("terminal of {} × {}", size.columns, size.rows),
         InputKind::PowerOff => "power button".to_owned(),
+        InputKind::File {
+            path,
+            offset,
+            byte_len: Some(byte_len),
+        } => format!("{byte_len} bytes of {path} from byte {offset} on"),
+        InputKind::File { path, .. } => format!("{path} could not be read"),
     }
 }

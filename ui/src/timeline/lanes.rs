@@ -317,5 +317,6 @@ fn input_words(kind: &InputKind) -> String {
         }
         InputKind::Size(size) => format!("Terminal: {} columns, {} lines", size.columns, size.rows),
         InputKind::PowerOff => "Power button".to_owned(),
+        InputKind::File { path, .. } => format!("Read of the workspace: {path}"),
     }
 }

@@ -232,7 +232,7 @@ impl Live {
                 rows: self.config.terminal.rows,
             },
             images: named(&self.images),
-            ..told_of(&events)
+            ..told_of(&events, self.machine().workspace_listing())
         }
     }
 

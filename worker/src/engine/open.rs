@@ -9,6 +9,8 @@ use crate::protocol::{Boot, Input, InputKind, Message, Recording, RequestId, Ter
 use reprise_core::event::InputEvent;
 use reprise_core::image::ImageHash;
 use reprise_core::types::{Icount, TerminalSize as CoreSize};
+use reprise_core::workspace::Listing;
+use reprise_core::workspace::content::{Content, EXTENT_BYTES};
 use reprise_debugger::gdb::GdbServer;
 use reprise_debugger::session::DebugSession;
 use reprise_host::{SiteContainer, SiteImage};
@@ -183,7 +185,7 @@ impl TraceFile {
             },
             images: named(&self.images),
             keyframes: timeline.keyframes().iter().map(|at| at.0).collect(),
-            ..told_of(recorded.events)
+            ..told_of(recorded.events, timeline.machine().workspace_listing())
         }
     }
 }
@@ -200,7 +202,9 @@ impl Opened {
         let taken = take(arrival, timeline, &mut self.file.entries);
         let (done, total) = arrival.progress();
         let recording = timeline.recording();
-        let inputs = recording.events[known..].iter().filter_map(input);
+        let listing = timeline.machine().workspace_listing();
+        let new = recording.events[known..].iter();
+        let inputs = new.filter_map(|event| input(event, listing));
         out.push_back(Message::Arriving {
             end: recording.end.0,
             inputs: inputs.collect(),
@@ -269,7 +273,7 @@ fn part(bytes: Vec<u8>) -> Message {
 }
 
 /// What the events of a recording tell about it.
-pub(crate) fn told_of(events: &[TimedEvent]) -> Recording {
+pub(crate) fn told_of(events: &[TimedEvent], listing: Option<&Listing>) -> Recording {
     let start = events.iter().find_map(|event| match &*event.event {
         InputEvent::Start(start) => Some(start),
         _ => None,
@@ -291,7 +295,9 @@ pub(crate) fn told_of(events: &[TimedEvent]) -> Recording {
         trace_byte_len: 0,
         ram_mebibytes: 0,
         terminal: size(start.map(|start| start.terminal).unwrap_or_default()),
-        inputs: events.iter().filter_map(input).collect(),
+        inputs: (events.iter())
+            .filter_map(|event| input(event, listing))
+            .collect(),
         images: Vec::new(),
         keyframes: Vec::new(),
     }
@@ -312,12 +318,24 @@ fn size(size: CoreSize) -> TerminalSize {
     }
 }
 
-fn input(event: &TimedEvent) -> Option<Input> {
+fn input(event: &TimedEvent, listing: Option<&Listing>) -> Option<Input> {
     let kind = match &*event.event {
         InputEvent::Start(_) => InputKind::Start,
         InputEvent::ConsoleInput { bytes, .. } => InputKind::Typed(bytes.clone()),
         InputEvent::ConsoleSize(new) => InputKind::Size(size(*new)),
         InputEvent::PowerOff => InputKind::PowerOff,
+        InputEvent::WorkspaceContent { key, content } => InputKind::File {
+            path: listing
+                .and_then(|listing| listing.path(key.file))
+                .map_or_else(String::new, |path| {
+                    String::from_utf8_lossy(&path).into_owned()
+                }),
+            offset: u64::from(key.extent) * EXTENT_BYTES,
+            byte_len: match content {
+                Content::Bytes(bytes) => Some(bytes.len() as u64),
+                Content::Unreadable => None,
+            },
+        },
         InputEvent::DebugWrite(_) => return None,
     };
     Some(Input {

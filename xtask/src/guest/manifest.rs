@@ -9,7 +9,7 @@ use crate::{Result, files};
 /// The files of a guest, in the order in which the manifest lists them.
 const FILES: &[&str] = &["Image", "vmlinux", "initrd"];
 
-/// The manifest's text: `name`, `recipe`, `command_line`, `containers` (whether init runs them), `files` (each with
+/// The manifest's text: `name`, `recipe`, `command_line`, `containers` (whether init runs them), `workspaces` (whether it mounts them), `files` (each with
 /// `blake3` and `bytes`), `sources` (each with its `version` and the SHA-256 of its files), `tools` (package versions)
 /// and `rustc`.
 pub(super) fn describe(
@@ -35,7 +35,7 @@ pub(super) fn describe(
         }
     }
     Ok(format!(
-        "{{\n  \"name\": {},\n  \"recipe\": {},\n  \"command_line\": {},\n  \"containers\": true,\n  \
+        "{{\n  \"name\": {},\n  \"recipe\": {},\n  \"command_line\": {},\n  \"containers\": true,\n  \"workspaces\": true,\n  \
          \"files\": {{\n    {}\n  }},\n  \"sources\": {{\n    {}\n  }},\n  \"tools\": {},\n  \"rustc\": {}\n}}\n",
         quoted(NAME),
         quoted(key),

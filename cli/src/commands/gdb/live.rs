@@ -2,11 +2,12 @@
 
 use super::{address, tell_view, tell_waiting};
 use crate::args::{ContainerArgs, GdbArgs, GuestArgs};
-use crate::commands::record::free_path;
+use crate::commands::record::{embed_images, free_path};
 use crate::commands::run::{open_console, session};
 use crate::gdb::live::{LiveRecording, SharedLog};
 use crate::gdb::save::Saver;
 use crate::gdb::serve::{Listener, serve};
+use crate::live::Driver;
 use crate::open::Blueprint;
 use crate::seed::Seed;
 use crate::signals::StopFlag;
@@ -30,6 +31,7 @@ pub(super) fn gdb_live(args: &GdbArgs) -> anyhow::Result<u8> {
         seed: args.guest.seed,
         clock: None,
         add: args.guest.add.clone(),
+        workspace: args.guest.workspace.clone(),
         disk: Vec::new(),
         input: args.guest.input.clone(),
         max_icount: None,
@@ -79,7 +81,8 @@ pub(super) fn gdb_live(args: &GdbArgs) -> anyhow::Result<u8> {
     tell_view(&debugger, view);
     let machine = plan.machine(&config)?;
     let listener = Listener::bind(&address(args, false))?;
-    let writer = trace_file::create(&path, &header)?;
+    let mut writer = trace_file::create(&path, &header)?;
+    embed_images(&mut writer, &plan, false)?;
     let log = SharedLog::new(writer);
     let entries = log.entries();
     let recorder = session(&plan, &guest, seed, machine, log)?;
@@ -92,8 +95,9 @@ pub(super) fn gdb_live(args: &GdbArgs) -> anyhow::Result<u8> {
         ServerOptions { view },
         Box::new(Threads::available()),
     );
-    let mut saver = Saver::of_header(header, path.clone());
-    let mut recording = LiveRecording::new(recorder, console, entries, path);
+    let mut saver = Saver::of_live(header, path.clone(), plan.workspace());
+    let driver = Driver::new(None, plan.workspace());
+    let mut recording = LiveRecording::new(recorder, console, driver, entries, path);
     let is_stopped = || stop.signal().is_some();
     let served = serve(
         server,

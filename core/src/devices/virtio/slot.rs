@@ -14,6 +14,10 @@ use crate::machine::{BootKind, MachineConfig, MachineError};
 use crate::memory::GuestMemory;
 use crate::state::{StateError, StateReader, StateWriter};
 use crate::types::TerminalSize;
+use crate::workspace::Listing;
+use crate::workspace::content::{Content, ContentError, ContentKey};
+use crate::workspace::server::CHANGED_BYTES_MAX;
+use std::sync::Arc;
 
 /// Disks that the platform has slots for.
 pub const DISKS_MAX: usize = 5;
@@ -56,6 +60,7 @@ impl VirtioSlot {
     pub fn populate(
         count: usize,
         disks: Vec<Box<dyn ImageSource>>,
+        workspace: Option<Arc<Listing>>,
         config: &MachineConfig,
     ) -> Result<Vec<Self>, MachineError> {
         if disks.len() > DISKS_MAX {
@@ -82,7 +87,33 @@ impl VirtioSlot {
         });
         slots.extend(disks);
         slots.resize_with(count, || Self::Empty(EmptySlot));
+        if let Some(listing) = workspace {
+            match slots.last_mut() {
+                Some(slot @ Self::Empty(_)) => {
+                    *slot =
+                        Self::Workspace(VirtioMmio::new(NineP::new(listing, CHANGED_BYTES_MAX)));
+                }
+                _ => {
+                    return Err(MachineError::BadConfig(
+                        "the disks leave no place for a workspace".into(),
+                    ));
+                }
+            }
+        }
         Ok(slots)
+    }
+
+    /// Hands contents to the workspace; `None` where this is none.
+    pub(crate) fn deliver_content(
+        &mut self,
+        cx: &mut DeviceContext<'_>,
+        key: ContentKey,
+        content: &Content,
+    ) -> Option<Result<(), ContentError>> {
+        match self {
+            Self::Workspace(workspace) => Some(workspace.deliver_content(cx, key, content.clone())),
+            _ => None,
+        }
     }
 
     /// Hands the start to the start disk. Returns whether this is one that still waited for it.

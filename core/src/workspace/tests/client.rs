@@ -195,7 +195,7 @@ impl Client {
             Content::Unreadable
         } else {
             let count = (range.end - range.start) as usize;
-            Content::Bytes(base_bytes(key.file, range.start, count))
+            Content::Bytes(base_bytes(key.file, range.start, count).into())
         };
         self.server.insert_content(key, content).unwrap();
     }

@@ -232,7 +232,7 @@ fn contents_come_once_and_as_long_as_they_should() {
     let mut server = Server::new(listing(), BUDGET);
     let big = server.listing().lookup(0, b"big").unwrap();
     let mut give = |file, extent, length: u64| {
-        let content = Content::Bytes(vec![1; length as usize]);
+        let content = Content::Bytes(vec![1; length as usize].into());
         server.insert_content(ContentKey { file, extent }, content)
     };
     assert_eq!(give(big, 0, EXTENT_BYTES), Ok(()));

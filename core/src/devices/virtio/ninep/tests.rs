@@ -53,7 +53,7 @@ fn content(extent: u32) -> (ContentKey, Content) {
     let key = ContentKey { file: 1, extent };
     let range = key.range(&listing());
     let bytes = vec![extent as u8 + 1; (range.end - range.start) as usize];
-    (key, Content::Bytes(bytes))
+    (key, Content::Bytes(bytes.into()))
 }
 
 struct Rig {

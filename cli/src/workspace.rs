@@ -1,0 +1,98 @@
+//! A folder of this computer that a live guest works in.
+
+use crate::args::WorkspaceArg;
+use crate::say;
+use reprise_core::event::StartFile;
+use reprise_core::workspace::content::ContentKey;
+use reprise_host::WORKSPACE_FACTS_PATH;
+use reprise_images::workspace::WorkspaceFolder;
+use reprise_recorder::entry::EntryLog;
+use reprise_recorder::images::{ImageRef, SharedImage};
+use reprise_recorder::record::RecordSession;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Left-out files that are named; of more, only their number is told.
+const LEFT_OUT_NAMED_MAX: usize = 3;
+
+/// The folder. Clones are the same one.
+#[derive(Clone, Debug)]
+pub(crate) struct Workspace {
+    folder: Rc<RefCell<WorkspaceFolder>>,
+    is_read_only: bool,
+    is_quiet: bool,
+}
+
+impl Workspace {
+    /// Lists the folder, and shows how far that is where it takes a while.
+    pub(crate) fn open(named: &WorkspaceArg, is_quiet: bool) -> anyhow::Result<Self> {
+        let mut bar = None;
+        let mut tell = |count: usize| {
+            if !is_quiet {
+                bar.get_or_insert_with(|| say::count_progress("list the workspace"))
+                    .set_position(count as u64);
+            }
+        };
+        let opened = WorkspaceFolder::open(&named.folder, &mut tell);
+        if let Some(bar) = bar {
+            bar.finish_and_clear();
+        }
+        let folder = opened?;
+        if !is_quiet {
+            tell_left_out(&folder);
+        }
+        Ok(Self {
+            folder: Rc::new(RefCell::new(folder)),
+            is_read_only: named.is_read_only,
+            is_quiet,
+        })
+    }
+
+    /// What init is told of it.
+    pub(crate) fn facts(&self) -> StartFile {
+        let mode: &[u8] = if self.is_read_only { b"ro\0" } else { b"rw\0" };
+        StartFile {
+            path: WORKSPACE_FACTS_PATH.as_bytes().to_vec(),
+            mode: 0o600,
+            bytes: mode.to_vec(),
+        }
+    }
+
+    /// Its listing, as an image of the machine.
+    pub(crate) fn image(&self) -> (ImageRef, SharedImage) {
+        self.folder.borrow().image()
+    }
+
+    /// Its listing's encoding.
+    pub(crate) fn encoded_listing(&self) -> Arc<[u8]> {
+        self.folder.borrow().encoded_listing()
+    }
+
+    /// Hands over what the guest wants of it.
+    pub(crate) fn serve<L: EntryLog>(&self, session: &mut RecordSession<L>, wanted: &[ContentKey]) {
+        for key in wanted {
+            let (content, why_not) = self.folder.borrow_mut().read(*key);
+            session.feed_workspace(*key, content);
+            if let Some(sentence) = why_not
+                && !self.is_quiet
+            {
+                say::line(format_args!("reprise: {sentence}"));
+            }
+        }
+    }
+}
+
+fn tell_left_out(folder: &WorkspaceFolder) {
+    let left_out = folder.left_out();
+    for file in left_out.iter().take(LEFT_OUT_NAMED_MAX) {
+        say::line(format_args!(
+            "reprise: the workspace is without {}: {}",
+            file.path.display(),
+            file.why
+        ));
+    }
+    if let Some(more @ 1..) = left_out.len().checked_sub(LEFT_OUT_NAMED_MAX) {
+        say::line(format_args!("reprise: and without {more} more"));
+    }
+}
