@@ -354,7 +354,11 @@ fn entry(stat: &Stat, kind: EntryKind) -> Entry {
         mode: stat.st_mode & 0o7777,
         uid: own(stat.st_uid, geteuid().as_raw()),
         gid: own(stat.st_gid, getegid().as_raw()),
-        mtime: mtime(stat),
+        // What the guest writes has times in whole seconds, and is compared with this.
+        mtime: Timestamp {
+            nanoseconds: 0,
+            ..mtime(stat)
+        },
     }
 }
 

@@ -70,6 +70,9 @@ pub(super) struct Qid {
 impl Qid {
     pub(super) const DIRECTORY: u8 = 0x80;
     pub(super) const SYMLINK: u8 = 0x02;
+    /// Of every file, always. The client makes all changes itself, so its caches need no version to tell them from another's; and Linux takes
+    /// what it meets under two names and two versions for two files, each with a cache of its own. 0 would tell it not to cache.
+    pub(super) const VERSION: u32 = 1;
     pub(super) const BYTES: usize = 13;
 }
 

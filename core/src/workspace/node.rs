@@ -84,8 +84,6 @@ pub(super) struct Node {
     pub(super) ownership: Ownership,
     /// How many names refer to it. A directory that exists has 1, as in btrfs: tools take it for "not known".
     pub(super) links: u32,
-    /// Counts changes of the contents; `qid.version`. Never 0, which tells Linux not to cache.
-    pub(super) version: u32,
     pub(super) atime: Timestamp,
     pub(super) mtime: Timestamp,
     pub(super) ctime: Timestamp,
@@ -100,7 +98,6 @@ impl Node {
         Self {
             ownership,
             links: 1,
-            version: 1,
             atime: now,
             mtime: now,
             ctime: now,
@@ -157,7 +154,6 @@ impl Node {
 
     /// Notes that the contents changed.
     pub(super) fn touch(&mut self, now: Timestamp) {
-        self.version = self.version.checked_add(1).unwrap_or(1);
         self.mtime = now;
         self.ctime = now;
     }
@@ -186,7 +182,6 @@ impl Node {
         to.u32(self.ownership.uid);
         to.u32(self.ownership.gid);
         to.u32(self.links);
-        to.u32(self.version);
         for time in [self.atime, self.mtime, self.ctime] {
             to.u64(time.seconds as u64);
             to.u32(time.nanoseconds);
@@ -219,10 +214,6 @@ impl Node {
             gid: from.u32()?,
         };
         let links = from.u32()?;
-        let version = from.u32()?;
-        if version == 0 {
-            return Err(bad("the version of a workspace's file"));
-        }
         let mut times = [Timestamp::default(); 3];
         for time in &mut times {
             time.seconds = from.u64()? as i64;
@@ -253,7 +244,6 @@ impl Node {
         Ok(Self {
             ownership,
             links,
-            version,
             atime: times[0],
             mtime: times[1],
             ctime: times[2],

@@ -369,7 +369,7 @@ fn qid_of(inode: Inode, node: &Node) -> Qid {
             Body::Symlink(_) => Qid::SYMLINK,
             _ => 0,
         },
-        version: node.version,
+        version: Qid::VERSION,
         path: inode.0,
     }
 }

@@ -81,7 +81,7 @@ impl Place {
 pub(super) const LARGE_BYTES: usize = 8 << 20;
 
 /// Bytes that do not compress, always the same.
-fn noise(length: usize) -> Vec<u8> {
+pub(super) fn noise(length: usize) -> Vec<u8> {
     let mut state = 1_u64;
     let mut next = || {
         state = state.wrapping_mul(6_364_136_223_846_793_005);

@@ -19,7 +19,7 @@ fn images() -> MachineImages {
     MachineImages {
         kernel: Some(Arc::clone(kernel)),
         initrd: Some(Arc::clone(initrd)),
-        disks: Vec::new(),
+        ..MachineImages::default()
     }
 }
 

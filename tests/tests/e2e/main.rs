@@ -13,3 +13,4 @@ mod sessions;
 mod source;
 mod support;
 mod time_travel;
+mod workspace;

@@ -66,7 +66,7 @@ impl MachineSource for Source {
         let images = MachineImages {
             kernel: Some(Arc::clone(&self.kernel)),
             initrd: Some(Arc::clone(&self.initrd)),
-            disks: Vec::new(),
+            ..MachineImages::default()
         };
         Machine::new(self.config.clone(), images, None)
     }

@@ -13,7 +13,7 @@ use reprise_core::types::Icount;
 use reprise_recorder::images::{ImageSet, MemoryStore};
 use reprise_recorder::replay::ReplaySession;
 use reprise_recorder::trace::{Entries, config_from_header, images_from_header};
-use reprise_traces::TraceReader;
+use reprise_traces::{BlobHash, TraceReader};
 use std::cell::RefCell;
 use std::io::Cursor;
 
@@ -28,18 +28,24 @@ thread_local! {
     static MODULE: RefCell<Module> = RefCell::default();
 }
 
-/// Replays a trace whose images are in the store, to its end; says `icount=N hash=H`.
+/// Replays a trace whose images are in it or in the store, to its end; says `icount=N hash=H`.
 ///
 /// # Errors
 /// One sentence that says what is wrong: with the trace, with the images, or with the replay.
 pub fn replay_trace(trace: Vec<u8>, images: &mut MemoryStore) -> Result<String, String> {
-    let reader = TraceReader::open(Cursor::new(trace)).map_err(|error| error.to_string())?;
+    let mut reader = TraceReader::open(Cursor::new(trace)).map_err(|error| error.to_string())?;
     reader
         .header()
         .require_machine_version(MACHINE_VERSION)
         .map_err(|error| error.to_string())?;
     let config = config_from_header(reader.header()).map_err(|error| error.to_string())?;
     let wanted = images_from_header(reader.header());
+    for image in &wanted {
+        let hash = BlobHash(image.hash.0);
+        if reader.index().blobs.contains_key(&hash) {
+            images.insert(reader.blob(&hash).map_err(|error| error.to_string())?);
+        }
+    }
     let images = ImageSet::find(&wanted, images).map_err(|error| error.to_string())?;
     let machine =
         Machine::new(config, images.machine_images(), None).map_err(|error| error.to_string())?;

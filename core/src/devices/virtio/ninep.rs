@@ -62,7 +62,12 @@ impl NineP {
         self.wanted.clear();
         let since_start = cx.time.0.saturating_mul(NANOSECONDS_PER_TICK);
         let now = cx.clock_base_unix_nanoseconds.saturating_add(since_start);
-        let now = Timestamp::from_unix_nanoseconds(now);
+        // Linux's v9fs stamps what it writes with whole seconds (`s_time_gran`). Finer times beside those would make a file that
+        // is made first look newer than one that is written after it, and `make` would believe them.
+        let now = Timestamp {
+            nanoseconds: 0,
+            ..Timestamp::from_unix_nanoseconds(now)
+        };
         for _ in 0..queue.available(cx.memory)? {
             let chain = queue.peek(cx.memory, 0)?;
             let room = usize::try_from(chain.writable_bytes()).unwrap_or(usize::MAX);

@@ -47,7 +47,7 @@ impl GuestRun {
         let images = MachineImages {
             kernel: Some(Arc::clone(kernel)),
             initrd: Some(Arc::clone(initrd)),
-            disks: Vec::new(),
+            ..MachineImages::default()
         };
         let mut machine = Machine::new(config, images, None).expect("the guest loads");
         let start = Start {
