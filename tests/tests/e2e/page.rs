@@ -7,6 +7,7 @@ mod container;
 mod disk;
 mod gdb;
 mod signal;
+mod workspace;
 
 use super::support::{folder, guest, record, replay};
 use super::time_travel::{Recorded, What};

@@ -21,27 +21,27 @@ const LARGE_BYTES: u64 = 5 << 30;
 const RANDOM_OPERATIONS: u64 = 10_000;
 
 /// A folder with the workspace `w`, the guest's program and the traces.
-struct Desk {
+pub(super) struct Desk {
     folder: TempDir,
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let desk = Self { folder: folder() };
         fs::create_dir(desk.path("w")).unwrap();
         desk
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn reprise(&self, arguments: &[&str]) -> Finished {
+    pub(super) fn reprise(&self, arguments: &[&str]) -> Finished {
         finish(reprise().current_dir(self.folder.path()).args(arguments))
     }
 
     /// Records a shell script in the workspace.
-    fn record(&self, workspace: &str, script: &str) -> Finished {
+    pub(super) fn record(&self, workspace: &str, script: &str) -> Finished {
         let arguments = ["record", "--seed", "3", "--force", "-o", "trace.rpt"];
         let more = ["--workspace", workspace, "--", "sh", "-c", script];
         self.reprise(&[&arguments[..], &more].concat())
@@ -149,7 +149,6 @@ fn what_programs_do_with_files_is_done_recorded_and_replayed() {
 fn random_operations_agree_with_a_model() {
     let desk = Desk::new();
     desk.furnish();
-    let soak = std::env::var("REPRISE_SOAK").ok();
     let count = (RANDOM_OPERATIONS * soak_factor()).to_string();
     let recorded = desk.run_program(&["random", "1", &count]).expect(0);
     let done = format!("{count} random operations: done");
