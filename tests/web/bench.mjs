@@ -113,14 +113,18 @@ async function live(browser, server) {
   row('from the address to the start page, nothing cached', ms(shown - begin));
   row('from the address to the prompt, nothing cached', ms(performance.now() - begin));
   // The same profile again: everything is cached, and the page is there.
-  await cold.click('Start page');
+  const leave = async () => {
+    await cold.click('Start page');
+    await cold.click('Leave it');
+  };
+  await leave();
   const boots = [];
   for (let times = 0; times < 5; times++) {
     const { bounds } = await cold.node('the start page', isReady);
     const press = () => cold.page.mouse.click((bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2);
     boots.push(await timed(cold, (state) => /# $/.test((state.screen ?? '').trimEnd() + ' '), press));
     if (times < 4) {
-      await cold.click('Start page');
+      await leave();
     }
   }
   row('from “Boot Linux” to the prompt, warm (aim 1000)', ...spread(boots));

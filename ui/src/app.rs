@@ -71,8 +71,14 @@ pub struct App {
     /// The same, packed for a link, where that can be done.
     packed: Option<Vec<u8>>,
     is_set_up: bool,
+    is_light: bool,
     room: egui::Vec2,
 }
+
+/// What a host remembers of the looks, under which name.
+const THEME: &str = "theme";
+const LIGHT: &str = "light";
+const DARK: &str = "dark";
 
 impl App {
     /// An app with a main engine, one that reads recordings through, and whoever shows it.
@@ -97,6 +103,7 @@ impl App {
             trace: None,
             packed: None,
             is_set_up: false,
+            is_light: false,
             room: egui::vec2(1280.0, 720.0),
         }
     }
@@ -110,7 +117,18 @@ impl App {
     pub fn ui(&mut self, ui: &mut Ui) {
         if !std::mem::replace(&mut self.is_set_up, true) {
             // Browsers say light by default; who looks at terminals mostly wants dark.
-            ui.ctx().set_theme(egui::Theme::Dark);
+            let is_light = self.host.remembered(THEME).as_deref() == Some(LIGHT);
+            self.is_light = is_light;
+            ui.ctx().set_theme(if is_light {
+                egui::Theme::Light
+            } else {
+                egui::Theme::Dark
+            });
+        }
+        let is_light = !ui.visuals().dark_mode;
+        if std::mem::replace(&mut self.is_light, is_light) != is_light {
+            self.host
+                .remember(THEME, if is_light { LIGHT } else { DARK });
         }
         self.room = ui.available_size();
         self.hear();
@@ -212,6 +230,11 @@ impl App {
                 container,
             }) => self.boot(command, ram_mebibytes, container),
             Some(StartEvent::PickFile) => self.host.pick_file(),
+            Some(StartEvent::Open(text)) if !text.contains(['/', '.', '#']) => {
+                self.failure = Some(format!(
+                    "“{text}” is no link to a recording: a whole one has #t= or #trace= in it. The address of a trace will do as well."
+                ));
+            }
             Some(StartEvent::Open(text)) => {
                 let fragment = text
                     .split_once('#')
@@ -296,8 +319,9 @@ impl App {
         {
             let (dock, terminal, timeline) =
                 (&mut self.dock, &mut self.terminal, &mut self.timeline);
+            // Panels in the dock draw on what is there, which is not theirs to fill.
             CentralPanel::default()
-                .frame(egui::Frame::NONE)
+                .frame(egui::Frame::NONE.fill(ui.visuals().panel_fill))
                 .show(ui, |ui| {
                     dock.show(ui, &mut |ui, pane| match pane {
                         Pane::Terminal => {
@@ -420,16 +444,21 @@ fn views_menu(ui: &mut Ui, dock: &mut Dock) {
         if ui.button("Usual layout").clicked() {
             *dock = Dock::default();
         }
-        let is_dark = ui.visuals().dark_mode;
-        if ui.button(if is_dark { "Light" } else { "Dark" }).clicked() {
-            let theme = if is_dark {
-                egui::Theme::Light
-            } else {
-                egui::Theme::Dark
-            };
-            ui.ctx().set_theme(theme);
-        }
+        theme_button(ui);
     });
+}
+
+/// Lets the person choose between dark and light.
+pub(crate) fn theme_button(ui: &mut Ui) {
+    let is_dark = ui.visuals().dark_mode;
+    if ui.button(if is_dark { "Light" } else { "Dark" }).clicked() {
+        let theme = if is_dark {
+            egui::Theme::Light
+        } else {
+            egui::Theme::Dark
+        };
+        ui.ctx().set_theme(theme);
+    }
 }
 
 /// The way to the signal that has ended the program: a recording is opened at its end, where the guest's first process

@@ -47,6 +47,9 @@ const SPEEDS: [(&str, f64); 9] = [
     ("−×100", -100.0),
 ];
 
+/// Points between two buttons.
+const ITEM_SPACING: f32 = 3.0;
+
 /// How far a step goes, as the list names it.
 const UNITS: [(StepUnit, &str); 7] = [
     (StepUnit::Instruction, "instruction"),
@@ -69,6 +72,10 @@ pub(crate) const KEYS: &[(&str, &str)] = &[
     ("F7, Shift+F7", "a system call on, back"),
     ("Alt+←, Alt+→", "places visited"),
     ("Space", "play, stand still"),
+    (
+        "letters",
+        "into the machine, while it runs and after a click on its terminal",
+    ),
     ("M", "mark this place"),
     ("G", "gdb on this computer"),
     ("Esc", "stop what is under way"),
@@ -104,6 +111,8 @@ impl Controls {
     ) -> Vec<Control> {
         let mut controls = Vec::new();
         ui.horizontal_wrapped(|ui| {
+            // So that all of it is in one line at 1280 points, also while a machine runs: a second line would move every button.
+            ui.spacing_mut().item_spacing.x = ITEM_SPACING;
             let mut button =
                 |ui: &mut Ui, is_enabled: bool, text: &str, tip: &str, control: Control| {
                     if ui
@@ -210,7 +219,10 @@ impl Controls {
                     }
                 })
                 .response
-                .on_hover_text("How far a step goes");
+                .on_hover_text(
+                    "How far a step goes. An instruction is one of the program's; a step of the CPU may be one of the kernel or of \
+                     another program as well",
+                );
             ui.separator();
             button(
                 ui,
@@ -234,7 +246,7 @@ impl Controls {
                 ui,
                 can_go,
                 text,
-                "The terminal as time goes by (Space)",
+                "The terminal as the guest's time goes by, which is short: some sessions are over in a blink at ×1 (Space)",
                 Control::Play(speed),
             );
             let name = SPEEDS
@@ -425,6 +437,9 @@ pub(crate) fn status(ui: &mut Ui, session: &Session, progress: Option<(String, O
                     ui.label(RichText::new(reason).strong());
                 }
             }
+        }
+        if session.mode == Mode::Paused {
+            ui.weak("paused: “Resume” lets it go on and takes what you type");
         }
         if let Some((_, hash, count)) = &session.verified {
             ui.label("replayed bit for bit")

@@ -62,6 +62,14 @@ pub trait Host {
         None
     }
 
+    /// What was remembered under a name, on this computer; none where nothing was, or cannot be.
+    fn remembered(&mut self, _name: &str) -> Option<String> {
+        None
+    }
+
+    /// Remembers something under a name for the next time, where that can be done.
+    fn remember(&mut self, _name: &str, _value: &str) {}
+
     /// Where the app is, in a word.
     fn surroundings(&self) -> &'static str {
         "tab"

@@ -100,6 +100,8 @@ pub(crate) struct Session {
     pub(crate) last_stop: u32,
     /// The stop that was added last, until the engine has understood it.
     pub(crate) new_stop: Option<u32>,
+    /// It is somewhere else as well, or the person does not mind losing it.
+    pub(crate) is_kept: bool,
     pub(crate) marks: Vec<Mark>,
     pub(crate) thread: Thread,
     pub(crate) frame: u32,
@@ -156,6 +158,7 @@ impl Session {
             last_stop: 0,
             texts: BTreeMap::new(),
             new_stop: None,
+            is_kept: false,
             marks: Vec::new(),
             thread: Thread::Current,
             frame: 0,
@@ -215,6 +218,11 @@ impl Session {
     /// A machine runs; there is no past to look at.
     pub(crate) fn is_running(&self) -> bool {
         matches!(self.mode, Mode::Running | Mode::Pausing)
+    }
+
+    /// It is nowhere but here: leaving it is losing it.
+    pub(crate) fn is_only_here(&self) -> bool {
+        self.is_live() && !self.is_kept
     }
 
     /// A machine is or was recorded here.

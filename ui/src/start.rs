@@ -92,7 +92,10 @@ impl StartPage {
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
             ui.vertical_centered(|ui| {
                 ui.set_max_width(640.0);
-                ui.add_space(24.0);
+                ui.with_layout(
+                    egui::Layout::right_to_left(egui::Align::Min),
+                    crate::app::theme_button,
+                );
                 ui.heading(RichText::new("Reprise").size(32.0));
                 ui.label(format!(
                     "Boot Linux in this {}, let the bug happen, and go back in time to its cause.",
@@ -124,24 +127,27 @@ impl StartPage {
             ui.set_width(ui.available_width());
             ui.strong("A machine that is recorded from its first instruction on");
             self.choose_container(ui);
+            let mut is_entered = false;
             let hint = match self.container {
                 Some(_) => "none: the container's own",
                 None => "none: a shell",
             };
             ui.horizontal_wrapped(|ui| {
                 ui.label("Command");
-                ui.add(
+                let field = ui.add(
                     TextEdit::singleline(&mut self.command)
                         .hint_text(hint)
                         .desired_width(260.0),
-                )
-                .accessible_name("command to run");
+                );
+                is_entered =
+                    field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
+                field.accessible_name("command to run");
                 ui.label("RAM in MiB");
                 ui.name_inputs("RAM in MiB", |ui| {
                     ui.add(Slider::new(&mut self.ram_mebibytes, RAM_MEBIBYTES).logarithmic(true))
                 });
             });
-            if ui.button(RichText::new("Boot Linux").strong()).clicked() {
+            if ui.button(RichText::new("Boot Linux").strong()).clicked() || is_entered {
                 let command = match self.command.trim() {
                     "" => Vec::new(),
                     line => ["sh", "-c", line].map(str::to_owned).to_vec(),
@@ -198,6 +204,7 @@ impl StartPage {
                 );
                 let is_entered =
                     field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
+                field.accessible_name("link or address");
                 if (ui.button("Open link").clicked() || is_entered) && !self.link.trim().is_empty()
                 {
                     *event = Some(StartEvent::Open(self.link.trim().to_owned()));

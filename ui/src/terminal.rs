@@ -88,6 +88,11 @@ impl TerminalView {
         };
     }
 
+    /// What is typed goes to the terminal from now on.
+    pub fn focus(&mut self) {
+        self.wants_focus = true;
+    }
+
     /// What is typed goes to the terminal.
     #[must_use]
     pub fn has_focus(&self) -> bool {

@@ -168,7 +168,11 @@ impl Timeline {
 
     fn draw_position(&self, ui: &Ui, plot: Rect, session: &Session) {
         let painter = ui.painter_at(plot);
-        let x = self.scale.x_from_icount(session.icount(), plot);
+        let at = match session.is_running() {
+            true => session.recording.end,
+            false => session.icount(),
+        };
+        let x = self.scale.x_from_icount(at, plot);
         let color = ui.visuals().selection.stroke.color;
         painter.vline(x, plot.y_range(), Stroke::new(2.0, color));
         painter.circle_filled(pos2(x, plot.min.y + 4.0), 4.0, color);

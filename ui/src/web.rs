@@ -325,6 +325,11 @@ impl Link for WorkerLink {
 /// What the page's script does.
 struct Browser;
 
+/// What the browser keeps for this site, where it does.
+fn storage() -> Option<web_sys::Storage> {
+    web_sys::window()?.local_storage().ok()?
+}
+
 impl Host for Browser {
     fn capacity(&mut self) -> Capacity {
         Capacity {
@@ -371,6 +376,17 @@ impl Host for Browser {
 
     fn site_url(&mut self) -> String {
         site_url()
+    }
+
+    fn remembered(&mut self, name: &str) -> Option<String> {
+        storage()?.get_item(name).ok()?
+    }
+
+    fn remember(&mut self, name: &str, value: &str) {
+        if let Some(storage) = storage() {
+            // A browser that keeps nothing shows the usual the next time.
+            let _ = storage.set_item(name, value);
+        }
     }
 
     fn take_fragment(&mut self) -> Option<String> {

@@ -69,7 +69,7 @@ impl DebugSession {
         })
         .unwrap_or_else(|| {
             Err(
-                "nothing is known of variables here: the program has no debug information"
+                "nothing is known of variables here: there is no debug information for this function"
                     .to_owned(),
             )
         })

@@ -79,6 +79,8 @@ impl App {
             }
             Control::Resume => {
                 session.player = None;
+                session.is_kept = false;
+                self.terminal.focus();
                 self.main.ask(Command::Resume, Purpose::Resume);
             }
             Control::PowerOff => {
@@ -104,10 +106,7 @@ impl App {
             Control::Share => self.open_share(),
             Control::Gdb => self.dialog = Some(Dialog::Gdb { is_new: true }),
             Control::Keys => self.dialog = Some(Dialog::Keys),
-            Control::Leave => {
-                self.leave();
-                self.host.replace_fragment("");
-            }
+            Control::Leave => self.leave_unless_lost(),
         }
     }
 

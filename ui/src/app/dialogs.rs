@@ -19,7 +19,18 @@ pub(super) enum Dialog {
         opening: Box<Opening>,
     },
     /// A link and files; the link, or why there is none.
-    Share(Result<String, String>),
+    Share {
+        link: Result<String, String>,
+        /// The link has been copied.
+        is_copied: bool,
+        /// A file has been saved.
+        is_saved: bool,
+    },
+    /// What is open is nowhere else, and is to make room.
+    Leave {
+        /// What is opened in its place; none is the start page.
+        next: Option<(Box<Opening>, TraceSource)>,
+    },
     /// The connection to a bridge.
     Gdb {
         /// It has just been opened.
@@ -33,7 +44,7 @@ impl Dialog {
     /// The link that is shown.
     pub(super) fn link(&self) -> Option<&str> {
         match self {
-            Self::Share(Ok(link)) => Some(link),
+            Self::Share { link: Ok(link), .. } => Some(link),
             _ => None,
         }
     }
@@ -44,6 +55,8 @@ enum Choice {
     Close,
     Fetch,
     SaveFile { embeds_images: bool },
+    CopyLink,
+    Leave,
     Connect,
     Disconnect,
 }
@@ -63,9 +76,15 @@ impl App {
             ui.set_max_width((room.x - 80.0).clamp(200.0, 560.0));
             match dialog {
                 Dialog::Confirm { origin, url, .. } => confirm(ui, origin, url),
-                Dialog::Share(link) => {
-                    share_dialog(ui, link, self.trace.as_ref().map_or(0, Vec::len))
+                Dialog::Share {
+                    link,
+                    is_copied,
+                    is_saved,
+                } => {
+                    let byte_len = self.trace.as_ref().map_or(0, Vec::len);
+                    share_dialog(ui, link, byte_len, *is_copied, *is_saved)
                 }
+                Dialog::Leave { .. } => leave_dialog(ui),
                 Dialog::Gdb { is_new } => gdb_dialog(ui, bridge, &command, std::mem::take(is_new)),
                 Dialog::Keys => keys(ui),
             }
@@ -80,12 +99,44 @@ impl App {
             Some(Choice::SaveFile { embeds_images }) => {
                 self.main
                     .ask(Command::Save { embeds_images }, Purpose::SaveForFile);
+                self.is_kept();
+                if let Some(Dialog::Share { is_saved, .. }) = &mut self.dialog {
+                    *is_saved = true;
+                }
+            }
+            Some(Choice::CopyLink) => {
+                self.is_kept();
+                if let Some(Dialog::Share {
+                    link: Ok(link),
+                    is_copied,
+                    ..
+                }) = &mut self.dialog
+                {
+                    *is_copied = true;
+                    ui.ctx().copy_text(link.clone());
+                }
+            }
+            Some(Choice::Leave) => {
+                self.is_kept();
+                match self.dialog.take() {
+                    Some(Dialog::Leave {
+                        next: Some((opening, source)),
+                    }) => self.open(*opening, source),
+                    _ => self.leave_unless_lost(),
+                }
             }
             Some(Choice::Connect) => self.join_bridge(),
             Some(Choice::Disconnect) => self.leave_bridge(),
             Some(Choice::Close) => self.dialog = None,
             None if is_left => self.dialog = None,
             None => {}
+        }
+    }
+
+    /// What is open is somewhere else as well, or need not be.
+    fn is_kept(&mut self) {
+        if let Screen::Open(session) = &mut self.screen {
+            session.is_kept = true;
         }
     }
 
@@ -130,7 +181,11 @@ impl App {
             self.host.replace_fragment(&fragment);
             format!("{site}#{fragment}")
         });
-        self.dialog = Some(Dialog::Share(link));
+        self.dialog = Some(Dialog::Share {
+            link,
+            is_copied: false,
+            is_saved: false,
+        });
     }
 }
 
@@ -156,6 +211,8 @@ fn share_dialog(
     ui: &mut Ui,
     link: &Result<String, String>,
     trace_byte_len: usize,
+    is_copied: bool,
+    is_saved: bool,
 ) -> Option<Choice> {
     let mut choice = None;
     ui.heading("Share");
@@ -169,9 +226,14 @@ fn share_dialog(
             ScrollArea::vertical().max_height(120.0).show(ui, |ui| {
                 ui.add(egui::Label::new(egui::RichText::new(link).monospace().small()).wrap());
             });
-            if ui.button("Copy link").clicked() {
-                ui.copy_text(link.clone());
-            }
+            ui.horizontal(|ui| {
+                if ui.button("Copy link").clicked() {
+                    choice = Some(Choice::CopyLink);
+                }
+                if is_copied {
+                    ui.label("copied");
+                }
+            });
         }
         Err(why) => {
             ui.label(why);
@@ -197,6 +259,24 @@ fn share_dialog(
             });
         }
         if ui.button("Close").clicked() {
+            choice = Some(Choice::Close);
+        }
+        if is_saved {
+            ui.label("saved as recording.rpt");
+        }
+    });
+    choice
+}
+
+fn leave_dialog(ui: &mut Ui) -> Option<Choice> {
+    let mut choice = None;
+    ui.heading("Leave this recording?");
+    ui.label("It is nowhere but here, and is lost then. To keep it: “Pause” if the machine runs, “Share”, and copy the link or save the file.");
+    ui.horizontal(|ui| {
+        if ui.button("Leave it").clicked() {
+            choice = Some(Choice::Leave);
+        }
+        if ui.button("Stay").clicked() {
             choice = Some(Choice::Close);
         }
     });

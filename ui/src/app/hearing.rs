@@ -5,7 +5,7 @@ use crate::asker::Purpose;
 use crate::dock::Dock;
 use crate::model::Index;
 use crate::searchers::Heard;
-use crate::session::{Mode, Session};
+use crate::session::{Mode, Origin, Session};
 use reprise_worker::protocol::{Command, Message, Target, Thread, TraceSource};
 use std::time::Duration;
 
@@ -162,6 +162,11 @@ impl App {
     pub(super) fn failed(&mut self, message: String, is_cancelled: bool, purpose: Option<Purpose>) {
         let Screen::Open(session) = &mut self.screen else {
             if purpose == Some(Purpose::Open) {
+                let is_of_link = matches!(&self.screen, Screen::Opening(opening) if matches!(opening.origin, Origin::Fragment(_)));
+                let message = match is_of_link {
+                    true => format!("the link holds no whole recording, copy all of it: {message}"),
+                    false => message,
+                };
                 self.screen = Screen::Start;
                 self.failure = (!is_cancelled).then_some(message);
             }

@@ -109,7 +109,26 @@ impl App {
         }
     }
 
+    /// Back to the start page, unless that loses something that the person has not agreed to lose.
+    pub(super) fn leave_unless_lost(&mut self) {
+        if self.is_only_here() {
+            self.dialog = Some(Dialog::Leave { next: None });
+            return;
+        }
+        self.leave();
+        self.host.replace_fragment("");
+    }
+
+    fn is_only_here(&self) -> bool {
+        matches!(&self.screen, Screen::Open(session) if session.is_only_here())
+    }
+
     pub(super) fn open(&mut self, opening: Opening, source: TraceSource) {
+        if self.is_only_here() {
+            let next = Some((Box::new(opening), source));
+            self.dialog = Some(Dialog::Leave { next });
+            return;
+        }
         self.leave();
         self.screen = Screen::Opening(Box::new(opening));
         self.main.ask(Command::Open(source), Purpose::Open);

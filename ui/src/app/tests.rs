@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod crash;
+mod keeping;
 mod panels;
 mod searches;
 

@@ -190,7 +190,8 @@ fn show_unknown(ui: &mut Ui, model: &mut PanelModel<'_>, frame: Option<&Frame>) 
     };
     let function = frame.function.as_deref().unwrap_or("this code");
     ui.label(format!(
-        "No source line is known for {function} at {:#x}: the program has no debug information for it.",
+        "No source line is known for {function} at {:#x}: there is no debug information for it. A breakpoint at a function of the \
+         program's own, such as main, and “Run” or “Run back” lead to one that may have some.",
         frame.pc
     ));
     show_code_button(ui, model, frame);

@@ -22,12 +22,18 @@ pub(super) fn show(ui: &mut Ui, model: &mut PanelModel<'_>) {
             }
             let position = model.position;
             let actions = &mut *model.actions;
+            let last = model.stops.iter().map(|stop| stop.point.id).max();
+            let last_shown: Option<u32> = parts::remembered(ui, "last stop");
             for stop in model.stops {
                 let is_met = position.stops.contains(&stop.point.id);
-                ui.push_id(stop.point.id, |ui| {
+                let shown = ui.push_id(stop.point.id, |ui| {
                     show_stop(ui, stop, is_met, position.icount, actions);
                 });
+                if Some(stop.point.id) == last && last > last_shown {
+                    shown.response.scroll_to_me(Some(egui::Align::BOTTOM));
+                }
             }
+            parts::remember(ui, "last stop", last.max(last_shown));
         });
 }
 

@@ -119,7 +119,7 @@ fn show_variables(ui: &mut Ui, model: &mut PanelModel<'_>, look: &Look) {
     };
     if variables.is_empty() {
         ui.label(
-            "No variables are known here: the function has none, or the program has no debug information for it.",
+            "No variables are known here: the function has none, or there is no debug information for it.",
         );
         return;
     }
