@@ -22,11 +22,11 @@ pub(crate) struct Cli {
 const EXAMPLES: &str = "\
 Examples:
   reprise run                                  a shell in the guest; Ctrl-A x leaves it
-  reprise record -o bug.rpt -- /demos/race record one command
+  reprise record -o bug.rpt -- /demos/race     record one command
   reprise record --tries 20 --until-fail -o bug.rpt -- /demos/race
                                                try other seeds until it fails
-  reprise replay bug.rpt                   the same execution again
-  reprise index bug.rpt                    make it quick to travel in
+  reprise replay bug.rpt                       the same execution again
+  reprise index bug.rpt                        make it quick to travel in, and some 15 MB larger
   reprise verify bug.rpt --against checkpoint
   reprise serve bug.rpt                        look at it in a browser
   reprise bridge                               and with gdb what the browser shows

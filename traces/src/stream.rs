@@ -2,8 +2,8 @@
 
 use crate::blob::{BlobHash, BlobPiece};
 use crate::chunk::{
-    CHUNK_HEADER_BYTES, ChunkHeader, ChunkKind, FOOTER_BYTES, Footer, PREAMBLE_BYTES, Preamble,
-    decompress,
+    CHUNK_HEADER_BYTES, ChunkHeader, ChunkKind, FOOTER_BYTES, Footer, MAGIC, PREAMBLE_BYTES,
+    Preamble, decompress,
 };
 use crate::codec::CodecError;
 use crate::error::TraceError;
@@ -186,10 +186,14 @@ impl StreamReader {
     /// What is known about the trace if no more bytes come.
     ///
     /// # Errors
-    /// [`TraceError::HeaderCut`] when not even the header has arrived. An error of
+    /// [`TraceError::NotATrace`] for what does not begin as one, [`TraceError::HeaderCut`] when not even the header has arrived. An error of
     /// [`next_item`](Self::next_item) is not repeated here.
     pub fn completeness(&self) -> Result<Completeness, TraceError> {
         if self.header.is_none() {
+            let begun = &self.unused()[..self.unused().len().min(MAGIC.len())];
+            if self.at_byte == 0 && !MAGIC.starts_with(begun) {
+                return Err(TraceError::NotATrace);
+            }
             return Err(TraceError::HeaderCut {
                 bytes: self.at_byte + self.unused().len() as u64,
             });

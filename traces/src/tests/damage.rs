@@ -205,6 +205,7 @@ fn versions_and_other_files_are_told_apart() {
         assert!(message.contains(expect), "{message}");
     };
     check(0, b"\x7fELF", "not a Reprise trace");
+    assert!(matches!(read(b"garbage\n"), Err(TraceError::NotATrace)));
     check(8, &[2], "format version 2, but this build reads version 1");
     check(12, &[9], "header is damaged");
     check(16, &[0xff; 4], "header is damaged");
