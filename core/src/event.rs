@@ -73,6 +73,8 @@ pub enum InputEvent {
     ConsoleSize(TerminalSize),
     /// The host cuts the power.
     PowerOff,
+    /// An Ethernet frame reaches the network card, without its checksum.
+    Frame(Vec<u8>),
     /// Contents of the workspace, which come once.
     WorkspaceContent {
         /// What it is the content of.

@@ -6,6 +6,7 @@ use crate::device::{Device, DeviceContext};
 use crate::devices::rtc::Rtc;
 use crate::devices::syscon::Syscon;
 use crate::devices::uart::Uart;
+use crate::devices::virtio::net::{FRAME_BYTES_MAX, FRAME_BYTES_MIN};
 use crate::devices::virtio::ninep::NineP;
 use crate::devices::virtio::slot::VirtioSlot;
 use crate::event::{ConsolePort, DEBUG_WRITE_BYTES_MAX, DebugWrite, InputEvent};
@@ -65,6 +66,8 @@ pub struct MachineConfig {
     pub command_line: Vec<u8>,
     /// Size of the terminal at power-on.
     pub terminal: TerminalSize,
+    /// Address of the network card, if there is one.
+    pub network: Option<[u8; 6]>,
 }
 
 impl Default for MachineConfig {
@@ -78,6 +81,7 @@ impl Default for MachineConfig {
             boot: BootKind::Linux,
             command_line: Vec::new(),
             terminal: TerminalSize::default(),
+            network: None,
         }
     }
 }
@@ -438,6 +442,9 @@ impl Machine {
         {
             return Err(self.bad_event("the console has no room for its bytes"));
         }
+        if let InputEvent::Frame(frame) = event {
+            self.check_frame(frame)?;
+        }
         if let InputEvent::DebugWrite(write) = event {
             self.debug_write(write)?;
         }
@@ -487,6 +494,11 @@ impl Machine {
                     .for_each(|slot| slot.set_terminal(*size));
             }
             InputEvent::PowerOff => p.halted = Some(HaltReason::PowerOff),
+            InputEvent::Frame(frame) => {
+                p.virtio
+                    .iter_mut()
+                    .for_each(|slot| slot.push_frame(&mut cx, frame));
+            }
             InputEvent::WorkspaceContent { key, content } => {
                 let mut slots = p.virtio.iter_mut();
                 let delivered = slots.find_map(|slot| slot.deliver_content(&mut cx, *key, content));
@@ -505,6 +517,23 @@ impl Machine {
             debugger.settle(self.icount);
         }
         self.platform.tick(self.icount);
+        Ok(())
+    }
+
+    /// Whether the network card takes a frame now. A function of the state.
+    #[must_use]
+    pub fn takes_frame(&self) -> bool {
+        let mut slots = self.platform.virtio.iter();
+        slots.any(|slot| slot.takes_frame(&self.platform.memory))
+    }
+
+    fn check_frame(&self, frame: &[u8]) -> Result<(), MachineError> {
+        if !(FRAME_BYTES_MIN..=FRAME_BYTES_MAX).contains(&frame.len()) {
+            return Err(self.bad_event("no network carries a frame of this length"));
+        }
+        if !self.takes_frame() {
+            return Err(self.bad_event("the network card has no room for a frame"));
+        }
         Ok(())
     }
 

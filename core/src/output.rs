@@ -24,6 +24,8 @@ pub enum OutputKind {
         /// The bytes.
         bytes: Vec<u8>,
     },
+    /// An Ethernet frame that the guest sent, without its checksum.
+    Frame(Vec<u8>),
     /// The exit status of the start's command, as the guest's init reported it.
     ExitStatus(i32),
 }
@@ -75,6 +77,16 @@ impl Outputs {
                 port,
                 bytes: bytes.to_vec(),
             },
+        });
+    }
+
+    /// Adds a frame that the network card sent.
+    pub fn frame(&mut self, icount: Icount, frame: Vec<u8>) {
+        self.absorb(0xfe, &frame);
+        self.pending_bytes += OUTPUT_OVERHEAD_BYTES + frame.len();
+        self.pending.push(Output {
+            icount,
+            kind: OutputKind::Frame(frame),
         });
     }
 

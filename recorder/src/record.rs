@@ -4,6 +4,7 @@ use crate::entry::{End, EndReason, Entry, EntryLog, TimedEvent};
 use crate::hashing::{HashSchedule, Keep, KeepSchedule};
 use crate::pace::{Pacer, Pacing};
 use crate::typist::Typist;
+use reprise_core::devices::virtio::net::{FRAME_BYTES_MAX, FRAME_BYTES_MIN};
 use reprise_core::event::{ConsolePort, InputEvent, Start};
 use reprise_core::image::ImageStall;
 use reprise_core::machine::{HaltReason, Machine, MachineError, RunExit, StateHash};
@@ -126,6 +127,7 @@ pub struct RecordSession<L: EntryLog> {
     pacing: Pacing,
     pacer: Option<Pacer>,
     urgent: VecDeque<InputEvent>,
+    frames: VecDeque<Vec<u8>>,
     keyboard: [VecDeque<u8>; PORTS.len()],
     typist: Option<Typist>,
     typist_port: ConsolePort,
@@ -147,6 +149,7 @@ impl<L: EntryLog> RecordSession<L> {
             pacing: options.pacing,
             pacer: None,
             urgent: VecDeque::new(),
+            frames: VecDeque::new(),
             keyboard: Default::default(),
             typist: None,
             typist_port: options.typist_port,
@@ -190,6 +193,19 @@ impl<L: EntryLog> RecordSession<L> {
     pub fn feed_workspace(&mut self, key: ContentKey, content: Content) {
         self.urgent
             .push_back(InputEvent::WorkspaceContent { key, content });
+    }
+
+    /// Queues an Ethernet frame for the network card, which gets it when it has room; one that no network carries is lost.
+    pub fn feed_frame(&mut self, frame: Vec<u8>) {
+        if (FRAME_BYTES_MIN..=FRAME_BYTES_MAX).contains(&frame.len()) {
+            self.frames.push_back(frame);
+        }
+    }
+
+    /// Frames that the network card has not taken yet.
+    #[must_use]
+    pub fn waiting_frame_count(&self) -> usize {
+        self.frames.len()
     }
 
     /// Cuts the power.
@@ -436,6 +452,9 @@ impl<L: EntryLog> RecordSession<L> {
         if !self.urgent.is_empty() {
             return Some(Deliverable::Urgent);
         }
+        if !self.frames.is_empty() && self.machine.takes_frame() {
+            return Some(Deliverable::Frame);
+        }
         PORTS.into_iter().find_map(|port| {
             let queued = self.keyboard[port as usize].len();
             if queued == 0 {
@@ -451,6 +470,7 @@ impl<L: EntryLog> RecordSession<L> {
     fn take_deliverable(&mut self, what: &Deliverable) -> Option<InputEvent> {
         match *what {
             Deliverable::Urgent => self.urgent.pop_front(),
+            Deliverable::Frame => self.frames.pop_front().map(InputEvent::Frame),
             Deliverable::Console { port, length } => Some(InputEvent::ConsoleInput {
                 port,
                 bytes: self.keyboard[port as usize].drain(..length).collect(),
@@ -575,6 +595,7 @@ impl<L: EntryLog> RecordSession<L> {
 /// Which queue has something for the machine.
 enum Deliverable {
     Urgent,
+    Frame,
     Console { port: ConsolePort, length: usize },
 }
 

@@ -96,6 +96,7 @@ pub fn header_from_config(
             jitter_ticks_max: config.timer_jitter_ticks_max,
             command_line: config.command_line.clone(),
             terminal: wire_from_size(config.terminal),
+            network: config.network,
         },
         images: images.iter().map(wire_from_image).collect(),
         creator,
@@ -124,6 +125,7 @@ pub fn config_from_header(header: &wire::Header) -> Result<MachineConfig, TraceE
         },
         command_line: config.command_line.clone(),
         terminal: size_from_wire(config.terminal),
+        network: config.network,
     })
 }
 
@@ -276,6 +278,7 @@ fn wire_from_event<W: Write>(
         },
         InputEvent::ConsoleSize(size) => wire::Input::ConsoleSize(wire_from_size(*size)),
         InputEvent::PowerOff => wire::Input::PowerOff,
+        InputEvent::Frame(bytes) => wire::Input::Frame(bytes.clone()),
         InputEvent::WorkspaceContent { key, content } => wire::Input::WorkspaceContent {
             file: key.file,
             extent: key.extent,
@@ -343,6 +346,7 @@ fn event_from_wire(
         },
         wire::Input::ConsoleSize(size) => InputEvent::ConsoleSize(size_from_wire(size)),
         wire::Input::PowerOff => InputEvent::PowerOff,
+        wire::Input::Frame(bytes) => InputEvent::Frame(bytes),
         wire::Input::WorkspaceContent {
             file,
             extent,

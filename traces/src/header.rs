@@ -58,6 +58,8 @@ pub struct Config {
     pub command_line: Vec<u8>,
     /// Size of the terminal at power-on.
     pub terminal: TerminalSize,
+    /// Address of the network card, if there is one.
+    pub network: Option<[u8; 6]>,
 }
 
 /// How the machine starts.

@@ -108,6 +108,8 @@ pub enum Input {
     ConsoleSize(TerminalSize),
     /// The host cut the power.
     PowerOff,
+    /// An Ethernet frame reached the network card, without its checksum.
+    Frame(Vec<u8>),
     /// Contents of a file of the workspace reached the machine.
     WorkspaceContent {
         /// The file: its number in the listing that the header names.

@@ -20,6 +20,7 @@ pub(crate) const fn is_skippable(tag: u8) -> bool {
 
 const FIELD_CONFIG: u8 = 0x01;
 const FIELD_IMAGE: u8 = 0x02;
+const FIELD_NETWORK: u8 = 0x03;
 const FIELD_CREATOR: u8 = 0x80;
 const FIELD_RECORDED_AT: u8 = 0x81;
 
@@ -30,6 +31,7 @@ const RECORD_POWER_OFF: u8 = 0x04;
 const RECORD_REGISTER_WRITE: u8 = 0x05;
 const RECORD_MEMORY_WRITE: u8 = 0x06;
 const RECORD_WORKSPACE_CONTENT: u8 = 0x07;
+const RECORD_FRAME: u8 = 0x08;
 const RECORD_STATE_HASH: u8 = 0x10;
 const RECORD_END: u8 = 0x20;
 const RECORD_ANNOTATION: u8 = 0x80;
@@ -65,6 +67,7 @@ pub(crate) fn encode_header(header: &Header) -> Result<Vec<u8>, CodecError> {
         jitter_ticks_max,
         command_line,
         terminal,
+        network,
     } = &header.config;
     let mut raw = Vec::new();
     put_field(
@@ -95,6 +98,9 @@ pub(crate) fn encode_header(header: &Header) -> Result<Vec<u8>, CodecError> {
             &(role.tag(), hash, bytes_len, name, places),
         )?;
     }
+    if let Some(mac) = network {
+        put_field(&mut raw, FIELD_NETWORK, mac)?;
+    }
     if !header.creator.is_empty() {
         put_field(&mut raw, FIELD_CREATOR, &header.creator)?;
     }
@@ -118,6 +124,7 @@ pub(crate) fn encode_header(header: &Header) -> Result<Vec<u8>, CodecError> {
 pub(crate) fn decode_header(machine_version: u32, raw: &[u8]) -> Result<Header, WireError> {
     let mut rest = raw;
     let mut config = None;
+    let mut network = None;
     let mut images = Vec::new();
     let mut creator = None;
     let mut recorded_at = None;
@@ -131,6 +138,7 @@ pub(crate) fn decode_header(machine_version: u32, raw: &[u8]) -> Result<Header, 
                 images.push(decode_image(payload)?);
                 images.len() > MAX_IMAGES
             }
+            FIELD_NETWORK => network.replace(decode::<[u8; 6]>(payload)?).is_some(),
             FIELD_CREATOR => creator.replace(decode::<String>(payload)?).is_some(),
             FIELD_RECORDED_AT => recorded_at.replace(decode::<u64>(payload)?).is_some(),
             tag if is_skippable(tag) => {
@@ -146,9 +154,10 @@ pub(crate) fn decode_header(machine_version: u32, raw: &[u8]) -> Result<Header, 
             return Err(WireError::Malformed("a header field occurs too often"));
         }
     }
+    let config = config.ok_or(WireError::Malformed("the header has no configuration"))?;
     Ok(Header {
         machine_version,
-        config: config.ok_or(WireError::Malformed("the header has no configuration"))?,
+        config: Config { network, ..config },
         images,
         creator: creator.unwrap_or_default(),
         recorded_at_unix_seconds: recorded_at,
@@ -176,6 +185,7 @@ fn decode_config(payload: &[u8]) -> Result<Config, WireError> {
         jitter_ticks_max,
         command_line,
         terminal,
+        network: None,
     })
 }
 
@@ -238,6 +248,7 @@ pub(crate) fn encode_record(record: &Record) -> Result<(u8, Vec<u8>), CodecError
             Input::MemoryWrite { address, bytes } => {
                 (RECORD_MEMORY_WRITE, payload(&(skip, address, bytes))?)
             }
+            Input::Frame(bytes) => (RECORD_FRAME, payload(&(skip, bytes))?),
             Input::WorkspaceContent {
                 file,
                 extent,
@@ -334,6 +345,10 @@ pub(crate) fn decode_record(tag: u8, icount: u64, payload: &[u8]) -> Result<Reco
                     bytes,
                 },
             ))
+        }
+        RECORD_FRAME => {
+            let (skip, bytes): (u64, Vec<u8>) = decode(payload)?;
+            event((skip, Input::Frame(bytes)))
         }
         RECORD_STATE_HASH => decode_state_hash(icount, payload)?,
         RECORD_END => {

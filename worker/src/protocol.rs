@@ -578,6 +578,11 @@ pub enum InputKind {
     Size(TerminalSize),
     /// The power button.
     PowerOff,
+    /// A frame from the network.
+    Frame {
+        /// Its length.
+        byte_len: u64,
+    },
     /// Bytes of a file of the workspace.
     File {
         /// The file, from the workspace's root on.

@@ -79,6 +79,7 @@ fn line_from(record: &Record, files: &Files) -> String {
                     format!("console size {}x{}{jump}", size.columns, size.rows)
                 }
                 Input::PowerOff => format!("power off{jump}"),
+                Input::Frame(bytes) => format!("network {} bytes{jump}", bytes.len()),
                 Input::WorkspaceContent {
                     file,
                     extent,
@@ -242,6 +243,7 @@ fn json_from_input(input: &Input, workspace: &Files) -> Value {
             json!({ "kind": "console_size", "columns": size.columns, "rows": size.rows })
         }
         Input::PowerOff => json!({ "kind": "power_off" }),
+        Input::Frame(bytes) => json!({ "kind": "frame", "bytes": bytes }),
         Input::WorkspaceContent {
             file,
             extent,

@@ -428,6 +428,7 @@ fn event_text(event: &TimedEvent, listing: Option<&Listing>) -> String {
             format!("terminal: {} columns, {} rows", size.columns, size.rows)
         }
         InputEvent::PowerOff => "power off".to_owned(),
+        InputEvent::Frame(bytes) => format!("network: a frame of {} bytes", bytes.len()),
         InputEvent::WorkspaceContent { key, content } => {
             let path = listing.and_then(|listing| listing.path(key.file));
             let path = path.map_or_else(String::new, |path| path.escape_ascii().to_string());

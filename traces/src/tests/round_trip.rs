@@ -56,6 +56,7 @@ fn any_input() -> impl Strategy<Value = Input> {
         }),
         (any::<u64>(), vec(any::<u8>(), 0..40))
             .prop_map(|(address, bytes)| Input::MemoryWrite { address, bytes }),
+        bytes().prop_map(Input::Frame),
         (any::<u32>(), any::<u32>(), prop::option::of(bytes())).prop_map(
             |(file, extent, bytes)| Input::WorkspaceContent {
                 file,
@@ -108,6 +109,7 @@ fn any_header() -> impl Strategy<Value = Header> {
     let config = (
         any::<(bool, u64, u32, u8, [u8; 32], u32, u16, u16)>(),
         bytes(),
+        any::<Option<[u8; 6]>>(),
     );
     let role = prop_oneof![
         Just(ImageRole::Kernel),
@@ -125,7 +127,12 @@ fn any_header() -> impl Strategy<Value = Header> {
     let other = (0x82u8.., bytes()).prop_map(|(tag, payload)| HeaderAnnotation { tag, payload });
     let annotations = (".{0,20}", any::<Option<u64>>(), vec(other, 0..3));
     (any::<u32>(), config, vec(image, 0..4), annotations).prop_map(
-        |(machine_version, (config, command_line), images, (creator, recorded_at, other))| Header {
+        |(
+            machine_version,
+            (config, command_line, network),
+            images,
+            (creator, recorded_at, other),
+        )| Header {
             machine_version,
             config: Config {
                 boot: if config.0 {
@@ -143,6 +150,7 @@ fn any_header() -> impl Strategy<Value = Header> {
                     columns: config.6,
                     rows: config.7,
                 },
+                network,
             },
             images: images
                 .into_iter()

@@ -47,6 +47,7 @@ pub(super) fn header() -> Header {
                 columns: 80,
                 rows: 24,
             },
+            network: None,
         },
         images: vec![
             image(ImageRole::Kernel, "Image", &mut numbers),

@@ -76,6 +76,7 @@ fn text_of(kind: &InputKind) -> String {
         InputKind::Typed(bytes) => format!("typed {}", format::visible(bytes)),
         InputKind::Size(size) => format!("terminal of {} × {}", size.columns, size.rows),
         InputKind::PowerOff => "power button".to_owned(),
+        InputKind::Frame { byte_len } => format!("{byte_len} bytes from the network"),
         InputKind::File {
             path,
             offset,

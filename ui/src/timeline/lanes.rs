@@ -317,6 +317,7 @@ fn input_words(kind: &InputKind) -> String {
         }
         InputKind::Size(size) => format!("Terminal: {} columns, {} lines", size.columns, size.rows),
         InputKind::PowerOff => "Power button".to_owned(),
+        InputKind::Frame { byte_len } => format!("From the network: {byte_len} bytes"),
         InputKind::File { path, .. } => format!("Read of the workspace: {path}"),
     }
 }

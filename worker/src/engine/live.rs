@@ -431,7 +431,7 @@ pub(crate) fn printed(outputs: &[Output]) -> Vec<Printed> {
             icount: output.icount.0,
             bytes: bytes.clone(),
         }),
-        OutputKind::ExitStatus(_) => None,
+        OutputKind::ExitStatus(_) | OutputKind::Frame(_) => None,
     });
     printed.collect()
 }

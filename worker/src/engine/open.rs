@@ -324,6 +324,9 @@ fn input(event: &TimedEvent, listing: Option<&Listing>) -> Option<Input> {
         InputEvent::ConsoleInput { bytes, .. } => InputKind::Typed(bytes.clone()),
         InputEvent::ConsoleSize(new) => InputKind::Size(size(*new)),
         InputEvent::PowerOff => InputKind::PowerOff,
+        InputEvent::Frame(bytes) => InputKind::Frame {
+            byte_len: bytes.len() as u64,
+        },
         InputEvent::WorkspaceContent { key, content } => InputKind::File {
             path: listing
                 .and_then(|listing| listing.path(key.file))

@@ -238,7 +238,7 @@ pub(super) fn console_output(bench: &mut Bench) -> Vec<u8> {
     let outputs = bench.outputs.take();
     let bytes = outputs.into_iter().map(|output| match output.kind {
         crate::output::OutputKind::Console { bytes, .. } => bytes,
-        crate::output::OutputKind::ExitStatus(_) => panic!("an exit status, not console output"),
+        other => panic!("{other:?}, not console output"),
     });
     bytes.collect::<Vec<_>>().concat()
 }

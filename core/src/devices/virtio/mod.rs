@@ -6,7 +6,7 @@
 //! - [`queue`]: the split virtqueue and its descriptor chains.
 //! - [`block`], [`start`]: disks; they share [`request`] and [`overlay`] or [`start_block`].
 //! - [`console`], [`rng`]: the console and the entropy source.
-//! - [`ninep`]: the workspace.
+//! - [`net`]: the network card. [`ninep`]: the workspace.
 //! - [`slot`]: which of them stands in which slot of the platform.
 //!
 //! # Invariants
@@ -20,6 +20,7 @@ pub mod console;
 #[cfg(test)]
 mod driver;
 pub mod mmio;
+pub mod net;
 pub mod ninep;
 pub mod overlay;
 pub mod queue;

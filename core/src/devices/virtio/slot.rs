@@ -4,6 +4,7 @@ use super::DiskContents;
 use super::block::Block;
 use super::console::Console;
 use super::mmio::{EmptySlot, VirtioMmio};
+use super::net::Net;
 use super::ninep::NineP;
 use super::rng::Rng;
 use super::start::StartDisk;
@@ -34,6 +35,8 @@ pub enum VirtioSlot {
     Rng(VirtioMmio<Rng>),
     /// The start disk.
     Start(VirtioMmio<StartDisk>),
+    /// The network card.
+    Net(VirtioMmio<Net>),
     /// The workspace.
     Workspace(VirtioMmio<NineP>),
 }
@@ -46,9 +49,23 @@ macro_rules! each {
             Self::Console($device) => $value,
             Self::Rng($device) => $value,
             Self::Start($device) => $value,
+            Self::Net($device) => $value,
             Self::Workspace($device) => $value,
         }
     };
+}
+
+/// Puts a device into a slot that must be empty.
+fn put(slot: Option<&mut VirtioSlot>, device: VirtioSlot, what: &str) -> Result<(), MachineError> {
+    match slot {
+        Some(slot @ VirtioSlot::Empty(_)) => {
+            *slot = device;
+            Ok(())
+        }
+        _ => Err(MachineError::BadConfig(format!(
+            "the disks leave no place for {what}"
+        ))),
+    }
 }
 
 impl VirtioSlot {
@@ -87,20 +104,36 @@ impl VirtioSlot {
         });
         slots.extend(disks);
         slots.resize_with(count, || Self::Empty(EmptySlot));
+        // What not every machine has stands at the end, so that it moves nothing else.
         if let Some(listing) = workspace {
-            match slots.last_mut() {
-                Some(slot @ Self::Empty(_)) => {
-                    *slot =
-                        Self::Workspace(VirtioMmio::new(NineP::new(listing, CHANGED_BYTES_MAX)));
-                }
-                _ => {
-                    return Err(MachineError::BadConfig(
-                        "the disks leave no place for a workspace".into(),
-                    ));
-                }
-            }
+            let device = NineP::new(listing, CHANGED_BYTES_MAX);
+            let slot = count.checked_sub(1).and_then(|last| slots.get_mut(last));
+            put(
+                slot,
+                Self::Workspace(VirtioMmio::new(device)),
+                "a workspace",
+            )?;
+        }
+        if let Some(mac) = config.network {
+            let slot = count.checked_sub(2).and_then(|last| slots.get_mut(last));
+            put(slot, Self::Net(VirtioMmio::new(Net::new(mac))), "a network")?;
         }
         Ok(slots)
+    }
+
+    /// Whether this is a network card that takes a frame now.
+    pub(crate) fn takes_frame(&self, memory: &GuestMemory) -> bool {
+        match self {
+            Self::Net(net) => net.takes_frame(memory),
+            _ => false,
+        }
+    }
+
+    /// Hands a frame to the network card.
+    pub(crate) fn push_frame(&mut self, cx: &mut DeviceContext<'_>, frame: &[u8]) {
+        if let Self::Net(net) = self {
+            net.push_frame(cx, frame);
+        }
     }
 
     /// Hands contents to the workspace; `None` where this is none.
