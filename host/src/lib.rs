@@ -37,6 +37,7 @@
 //! - `tree`: what entries do, one layer over the other ([`TreeBuilder`] for layers alone), and the outcome.
 //! - `erofs`: the outcome as bytes of a file system.
 //! - `site`: a container as a page finds it.
+//! - [`network`]: the network that a guest is on.
 //! - [`Limits`] has every cap.
 //!
 //! # Invariants
@@ -51,6 +52,7 @@ mod digest;
 mod erofs;
 mod error;
 mod limits;
+pub mod network;
 mod oci;
 mod site;
 mod spool;
