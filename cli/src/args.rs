@@ -319,6 +319,10 @@ pub(crate) struct GuestArgs {
     /// then on, as are the names of all. `ro`: it may change nothing; `cow` is the default.
     #[arg(long, value_name = "DIR[:cow|:ro]", value_parser = workspace_parser())]
     pub(crate) workspace: Option<WorkspaceArg>,
+    /// Let the guest reach whatever this computer reaches by TCP and UDP (IPv4), and this computer's own servers as 10.0.2.2. What it
+    /// receives is in the trace, which replays without a network.
+    #[arg(long)]
+    pub(crate) net: bool,
     /// Attach a disk image. The guest's writes stay in the machine; the file is not changed.
     #[arg(long, value_name = "FILE")]
     pub(crate) disk: Vec<PathBuf>,
@@ -587,6 +591,9 @@ pub(crate) struct LiveGuestArgs {
     /// With --live, a folder of this computer that the guest works in, as /workspace; it is not changed.
     #[arg(long, value_name = "DIR[:cow|:ro]", requires = "live", value_parser = workspace_parser())]
     pub(crate) workspace: Option<WorkspaceArg>,
+    /// With --live, let the guest reach whatever this computer reaches.
+    #[arg(long, requires = "live")]
+    pub(crate) net: bool,
     /// With --live, type this file into the guest.
     #[arg(long, value_name = "FILE", requires = "live")]
     pub(crate) input: Option<PathBuf>,

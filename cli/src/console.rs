@@ -6,7 +6,7 @@ use crate::terminal::{self, RawTerminal};
 use reprise_core::output::{Output, OutputKind};
 use reprise_core::types::TerminalSize;
 use std::io::{self, IsTerminal, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 /// Bytes written at a time; small enough that a terminal which says that it takes more does.
@@ -80,17 +80,18 @@ impl Console {
         !matches!(self.input, InputSource::Closed)
     }
 
-    /// What has arrived; waits for it for at most `timeout`, for ever without one.
+    /// What has arrived; waits for it, or until `bell` can be read, for at most `timeout`, for ever without one.
     pub(crate) fn poll(
         &mut self,
         wants_input: bool,
+        bell: Option<BorrowedFd<'_>>,
         timeout: Option<Duration>,
     ) -> anyhow::Result<Vec<Arrival>> {
         let mut arrivals = Vec::new();
         let stdin = io::stdin();
         let watches_input = wants_input && self.is_open();
         let input = watches_input.then(|| stdin.as_fd());
-        let is_ready = self.signals.wait(input, None, timeout)?;
+        let is_ready = self.signals.wait(input, None, bell, timeout)?;
         for request in self.signals.take() {
             match request {
                 Request::Stop(signal) => arrivals.push(Arrival::Signal(signal)),
@@ -122,7 +123,7 @@ impl Console {
         for piece in bytes.chunks(WRITE_BYTES_MAX) {
             // A terminal that is stopped (Ctrl-S) or a pipe that nobody reads must not keep a
             // signal from ending the recording properly.
-            while !self.signals.wait(None, Some(stdout.as_fd()), None)? {
+            while !(self.signals).wait(None, Some(stdout.as_fd()), None, None)? {
                 for request in self.signals.take() {
                     if let Request::Stop(signal) = request {
                         self.stopped_by = Some(signal);

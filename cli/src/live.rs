@@ -1,6 +1,7 @@
 //! Drives a live guest: wall time, keys, signals and output.
 
 use crate::console::{Arrival, Console, STATUS_OUTPUT_CLOSED};
+use crate::network::Network;
 use crate::signals;
 use crate::workspace::Workspace;
 use anyhow::{anyhow, bail};
@@ -107,13 +108,13 @@ pub(crate) fn drive<L>(
     session: &mut RecordSession<L>,
     console: &mut Console,
     icount_max: Option<u64>,
-    workspace: Option<&Workspace>,
+    outside: Outside,
 ) -> anyhow::Result<LiveEnd>
 where
     L: EntryLog,
     L::Error: std::fmt::Display,
 {
-    let mut driver = Driver::new(icount_max, workspace);
+    let mut driver = Driver::new(icount_max, outside);
     loop {
         if let Some(end) = driver.turn(session, console, None)? {
             return Ok(end);
@@ -130,14 +131,23 @@ pub(crate) struct Driver {
     timeout: Option<Duration>,
     exit_status: Option<i32>,
     cause: Option<StopCause>,
-    workspace: Option<Workspace>,
+    outside: Outside,
+}
+
+/// What of this computer a guest has beside its console.
+#[derive(Debug, Default)]
+pub(crate) struct Outside {
+    /// A folder.
+    pub(crate) workspace: Option<Workspace>,
+    /// The network.
+    pub(crate) network: Option<Network>,
 }
 
 impl Driver {
     /// For a guest that begins now.
-    pub(crate) fn new(icount_max: Option<u64>, workspace: Option<&Workspace>) -> Self {
+    pub(crate) fn new(icount_max: Option<u64>, outside: Outside) -> Self {
         Self {
-            workspace: workspace.cloned(),
+            outside,
             began: Instant::now(),
             icount_max: icount_max.unwrap_or(u64::MAX),
             timeout: Some(Duration::ZERO),
@@ -164,7 +174,8 @@ impl Driver {
             (Some(timeout), Some(patience)) => Some(timeout.min(patience)),
             (timeout, patience) => timeout.or(patience),
         };
-        for arrival in console.poll(wants_input, timeout)? {
+        let bell = self.outside.network.as_ref().map(Network::bell);
+        for arrival in console.poll(wants_input, bell, timeout)? {
             match arrival {
                 Arrival::Keys(bytes) => session.feed_console(ConsolePort::Virtio, &bytes),
                 Arrival::Script(bytes) => session.typist().push(&bytes),
@@ -214,11 +225,17 @@ impl Driver {
                 stall.offset
             );
         }
-        if let Some(workspace) = &self.workspace
+        if let Some(workspace) = &self.outside.workspace
             && status.halted.is_none()
         {
             workspace.serve(session, &status.wanted);
         }
+        let network = &mut self.outside.network;
+        let rest = network
+            .as_mut()
+            .and_then(|network| network.pass(session, &status.outputs, self.began.elapsed()));
+        let may_wake = network.as_ref().is_some_and(Network::is_busy);
+        let has_frames = session.waiting_frame_count() > 0;
         if let Some(reason) = status.halted {
             return Ok(Some(EndReason::Halted(reason)));
         }
@@ -231,12 +248,17 @@ impl Driver {
         }
         self.timeout = match status.idle {
             None => Some(Duration::ZERO),
-            Some(idle) if idle.waits_forever && !console.is_open() => {
+            // They are delivered before anybody waits.
+            Some(_) if has_frames && session.machine().takes_frame() => Some(Duration::ZERO),
+            Some(idle) if idle.waits_forever && !console.is_open() && !may_wake => {
                 return Ok(Some(EndReason::WaitsForever));
             }
-            Some(idle) => idle
-                .wake_at
-                .map(|at| at.saturating_sub(self.began.elapsed())),
+            Some(idle) => {
+                let wake_in = idle
+                    .wake_at
+                    .map(|at| at.saturating_sub(self.began.elapsed()));
+                [wake_in, rest].into_iter().flatten().min()
+            }
         };
         Ok(None)
     }

@@ -10,6 +10,7 @@ mod date;
 mod escape;
 mod gdb;
 mod live;
+mod network;
 mod open;
 mod say;
 mod seed;

@@ -74,12 +74,13 @@ impl Signals {
             .collect()
     }
 
-    /// Waits for a signal, for `input` to be readable or for `output` to be writable, but no
+    /// Waits for a signal, for `input` or `bell` to be readable or for `output` to be writable, but no
     /// longer than `timeout`; for ever without one. Tells whether input or output is ready.
     pub(crate) fn wait(
         &self,
         input: Option<BorrowedFd<'_>>,
         output: Option<BorrowedFd<'_>>,
+        bell: Option<BorrowedFd<'_>>,
         timeout: Option<Duration>,
     ) -> io::Result<bool> {
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
@@ -89,10 +90,12 @@ impl Signals {
         )];
         fds.extend(input.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         fds.extend(output.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::OUT)));
+        let ready = 1..fds.len();
+        fds.extend(bell.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
-        Ok(fds[1..].iter().any(|fd| !fd.revents().is_empty()))
+        Ok(fds[ready].iter().any(|fd| !fd.revents().is_empty()))
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::args::{GuestArgs, ImageArg};
 use crate::container::{self, Run};
+use crate::live::Outside;
+use crate::network::Network;
 use crate::open::{BROWSER_RAM_BYTES_MAX, check_ram};
 use crate::say;
 use crate::seed::Seed;
@@ -11,6 +13,7 @@ use anyhow::{Context, bail};
 use reprise_core::event::{Start, StartFile};
 use reprise_core::machine::{BootKind, Machine, MachineConfig};
 use reprise_core::types::TerminalSize;
+use reprise_host::network::GUEST_MAC;
 use reprise_images::guest::Guest;
 use reprise_images::store;
 use reprise_recorder::images::{ImageRef, ImageRole, ImageSet, SharedImage};
@@ -45,6 +48,7 @@ pub(crate) struct Plan {
     files: Vec<StartFile>,
     script: Option<Vec<u8>>,
     workspace: Option<Workspace>,
+    has_network: bool,
     is_attended: bool,
     is_interactive: bool,
     terminal: TerminalSize,
@@ -139,6 +143,7 @@ impl Plan {
             files,
             script,
             workspace,
+            has_network: args.net,
             is_attended,
             is_interactive,
             terminal: terminal.unwrap_or_default(),
@@ -154,6 +159,7 @@ impl Plan {
             boot: BootKind::Linux,
             command_line: self.guest.command_line.clone(),
             terminal: self.terminal,
+            network: self.has_network.then_some(GUEST_MAC),
             ..MachineConfig::default()
         }
     }
@@ -212,6 +218,18 @@ impl Plan {
         })
     }
 
+    /// What of this computer one run of the guest has.
+    pub(crate) fn outside(&self) -> anyhow::Result<Outside> {
+        let network = match self.has_network {
+            true => Some(Network::open().context("the network cannot be had")?),
+            false => None,
+        };
+        Ok(Outside {
+            workspace: self.workspace.clone(),
+            network,
+        })
+    }
+
     /// The folder that the guest works in.
     pub(crate) fn workspace(&self) -> Option<&Workspace> {
         self.workspace.as_ref()
@@ -229,7 +247,8 @@ impl Plan {
 
     /// Whether the guest's idle time takes wall time.
     pub(crate) fn pacing(&self, args: &GuestArgs) -> Pacing {
-        if args.paced {
+        // The outside takes its time, and the guest must not think that it takes years.
+        if args.paced || self.has_network && !args.fast {
             return Pacing::Paced;
         }
         if args.fast || self.script.is_some() || !stdin_may_wait() {

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "init.h"
+#include "network.h"
 
 /* The serial of the machine's first disk. */
 #define ROOT_DISK_SERIAL "reprise-disk0"
@@ -86,6 +87,7 @@ static void write_names(const char *hostname)
     write_text("/etc/hostname", text);
     snprintf(text, sizeof text, "127.0.0.1 localhost %s\n::1 localhost\n", hostname);
     write_text("/etc/hosts", text);
+    network_write_name_server();
 }
 
 const char *container_open(struct container *container, char *facts, size_t bytes)

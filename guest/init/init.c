@@ -25,8 +25,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <net/if.h>
-#include <netinet/in.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -36,7 +34,6 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -45,6 +42,7 @@
 
 #include "container.h"
 #include "init.h"
+#include "network.h"
 #include "start.h"
 
 /* The terminal that the command runs on, as a path below /dev. */
@@ -86,28 +84,6 @@ static void mount_file_systems(void)
     mount_or_say("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777");
     /* Shells use /dev/fd for process substitution. */
     link_standard_streams();
-}
-
-/* Gives the loopback interface its address and switches it on. */
-static void bring_up_loopback(void)
-{
-    int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct ifreq request;
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
-
-    if (sock < 0) {
-        say("no network: %s", strerror(errno));
-        return;
-    }
-    memset(&request, 0, sizeof request);
-    memcpy(request.ifr_name, "lo", 3);
-    memcpy(&request.ifr_addr, &address, sizeof address);
-    if (ioctl(sock, SIOCSIFADDR, &request) != 0)
-        say("can't give lo its address: %s", strerror(errno));
-    request.ifr_flags = IFF_UP | IFF_RUNNING | IFF_LOOPBACK;
-    if (ioctl(sock, SIOCSIFFLAGS, &request) != 0)
-        say("can't switch lo on: %s", strerror(errno));
-    close(sock);
 }
 
 /* Reads a small text file into a buffer, without its last newline. Returns its length, or -1. */
@@ -421,7 +397,7 @@ int main(void)
     open_terminal();
     if (sethostname("reprise", 7) != 0)
         say("can't set the host's name: %s", strerror(errno));
-    bring_up_loopback();
+    network_bring_up();
     setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/demos:/bench", 1);
     setenv("HOME", "/root", 1);
     setenv("TERM", "linux", 1);

@@ -170,7 +170,7 @@ fn record_to(
         &mut session,
         console,
         args.guest.max_icount,
-        plan.workspace(),
+        plan.outside()?,
     );
     let reason = match &driven {
         Ok(end) => end.reason,

@@ -25,7 +25,7 @@ pub(crate) fn run(args: &RunArgs) -> anyhow::Result<u8> {
         &mut session,
         &mut console,
         args.guest.max_icount,
-        plan.workspace(),
+        plan.outside()?,
     )?;
     // Gives the terminal back before something is said on it.
     drop(console);

@@ -7,6 +7,7 @@ mod determinism;
 mod gdb;
 mod hostile;
 mod linux;
+mod network;
 mod page;
 mod record_replay;
 mod sessions;

@@ -32,6 +32,7 @@ pub(super) fn gdb_live(args: &GdbArgs) -> anyhow::Result<u8> {
         clock: None,
         add: args.guest.add.clone(),
         workspace: args.guest.workspace.clone(),
+        net: args.guest.net,
         disk: Vec::new(),
         input: args.guest.input.clone(),
         max_icount: None,
@@ -96,7 +97,7 @@ pub(super) fn gdb_live(args: &GdbArgs) -> anyhow::Result<u8> {
         Box::new(Threads::available()),
     );
     let mut saver = Saver::of_live(header, path.clone(), plan.workspace());
-    let driver = Driver::new(None, plan.workspace());
+    let driver = Driver::new(None, plan.outside()?);
     let mut recording = LiveRecording::new(recorder, console, driver, entries, path);
     let is_stopped = || stop.signal().is_some();
     let served = serve(

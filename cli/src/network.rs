@@ -1,0 +1,373 @@
+//! The outside of a live guest's network: this computer's own.
+//!
+//! The gateway (`reprise_host::network`) stands between the guest's frames and the sockets here, which tasks on a thread of their own
+//! serve; they hand over what comes and wake whoever waits for the guest.
+
+use reprise_core::output::{Output, OutputKind};
+use reprise_host::network::{ConnectionId, GATEWAY_ADDRESS, Gateway, NAME_SERVER_ADDRESS, Wish};
+use reprise_recorder::entry::EntryLog;
+use reprise_recorder::record::RecordSession;
+use rustix::event::{EventfdFlags, eventfd};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc as news;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UdpSocket};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+
+/// Bytes that are handed over at a time.
+const PIECE_BYTES: usize = 16 << 10;
+/// Pieces on their way in one direction of a connection; who is faster than the other waits.
+const PIECES_MAX: usize = 8;
+/// Frames that wait for room in the guest's card; of datagrams, more are lost.
+const FRAMES_MAX: usize = 1024;
+/// How long a connection may take to come about.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a guest's port is held open for answers.
+const PORT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Ports of the guest's that are held open at a time.
+const PORTS_MAX: usize = 256;
+/// Bytes of the longest datagram.
+const DATAGRAM_BYTES_MAX: usize = 64 << 10;
+
+/// What tasks have to say.
+enum News {
+    Connected(ConnectionId),
+    /// There is no such connection, or no more.
+    Broken(ConnectionId),
+    Datagram {
+        to: u16,
+        from: SocketAddrV4,
+        bytes: Vec<u8>,
+    },
+}
+
+/// Hands news over and wakes who waits for them.
+#[derive(Clone)]
+struct Teller {
+    news: news::Sender<News>,
+    bell: Arc<OwnedFd>,
+}
+
+impl Teller {
+    fn tell(&self, news: News) {
+        // Nobody listens any more when the recording is over.
+        let _ = self.news.send(news);
+        self.ring();
+    }
+
+    fn ring(&self) {
+        // A counter that is full has rung already.
+        let _ = rustix::io::write(&*self.bell, &1_u64.to_ne_bytes());
+    }
+}
+
+/// A connection's way to its task and back.
+struct Pipe {
+    /// None once the guest has said its last.
+    out: Option<mpsc::Sender<Vec<u8>>>,
+    back: mpsc::Receiver<Vec<u8>>,
+    /// What of the last piece the guest has not taken.
+    rest: Vec<u8>,
+    has_ended: bool,
+}
+
+/// The outside.
+pub(crate) struct Network {
+    gateway: Gateway,
+    runtime: Runtime,
+    teller: Teller,
+    news: news::Receiver<News>,
+    pipes: BTreeMap<ConnectionId, Pipe>,
+    /// Of each port from which the guest has sent datagrams.
+    ports: BTreeMap<u16, mpsc::Sender<(SocketAddrV4, Vec<u8>)>>,
+    name_server: Option<Ipv4Addr>,
+}
+
+impl std::fmt::Debug for Network {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Network")
+            .field("gateway", &self.gateway)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Network {
+    /// The outside without anything going on.
+    pub(crate) fn open() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
+        let (sender, receiver) = news::channel();
+        let bell = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(io::Error::other)?;
+        Ok(Self {
+            gateway: Gateway::new(u64::from_le_bytes(seed)),
+            runtime,
+            teller: Teller {
+                news: sender,
+                bell: Arc::new(bell),
+            },
+            news: receiver,
+            pipes: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            name_server: name_server(&fs::read_to_string("/etc/resolv.conf").unwrap_or_default()),
+        })
+    }
+
+    /// Becomes readable when there is news.
+    pub(crate) fn bell(&self) -> BorrowedFd<'_> {
+        self.teller.bell.as_fd()
+    }
+
+    /// Whether something may come from outside that wakes the guest.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.gateway.is_busy() || !self.ports.is_empty()
+    }
+
+    /// Hands over what the guest has sent and what has come for it; how long it may then rest.
+    pub(crate) fn pass<L: EntryLog>(
+        &mut self,
+        session: &mut RecordSession<L>,
+        outputs: &[Output],
+        now: Duration,
+    ) -> Option<Duration> {
+        // Rung before it is heard, so that nothing is missed.
+        let _ = rustix::io::read(&*self.teller.bell, &mut [0; 8]);
+        for output in outputs {
+            if let OutputKind::Frame(frame) = &output.kind {
+                self.gateway.take_frame(frame.clone());
+            }
+        }
+        while let Ok(news) = self.news.try_recv() {
+            match news {
+                News::Connected(id) => self.gateway.connected(id),
+                News::Broken(id) => self.gateway.refused(id),
+                News::Datagram { to, from, bytes } => {
+                    if session.waiting_frame_count() < FRAMES_MAX {
+                        self.gateway.datagram(to, from, &bytes);
+                    }
+                }
+            }
+        }
+        self.ports.retain(|_, port| !port.is_closed());
+        while let Some(wish) = self.gateway.next_wish() {
+            match wish {
+                Wish::Connect { id, to } => self.connect(id, to),
+                Wish::Datagram { from, to, bytes } => self.send(from, to, bytes),
+            }
+        }
+        // First what came from the guest, then what goes to it, then the packets that follow from both.
+        let mut over = self.gateway.poll(now);
+        for (id, pipe) in &mut self.pipes {
+            carry(&mut self.gateway, *id, pipe);
+        }
+        over.extend(self.gateway.poll(now));
+        for id in over {
+            self.pipes.remove(&id);
+        }
+        while let Some(frame) = self.gateway.next_frame() {
+            session.feed_frame(frame);
+        }
+        self.gateway.rest(now)
+    }
+
+    fn connect(&mut self, id: ConnectionId, to: SocketAddrV4) {
+        let (out, from_guest) = mpsc::channel(PIECES_MAX);
+        let (to_guest, back) = mpsc::channel(PIECES_MAX);
+        let pipe = Pipe {
+            out: Some(out),
+            back,
+            rest: Vec::new(),
+            has_ended: false,
+        };
+        self.pipes.insert(id, pipe);
+        let teller = self.teller.clone();
+        let task = async move {
+            let connecting = TcpStream::connect(outside(to));
+            let stream = match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(_)) | Err(_) => return teller.tell(News::Broken(id)),
+            };
+            // The guest's own stack has done its waiting.
+            let _ = stream.set_nodelay(true);
+            teller.tell(News::Connected(id));
+            if serve(stream, from_guest, to_guest, &teller).await.is_err() {
+                teller.tell(News::Broken(id));
+            }
+        };
+        self.runtime.spawn(task);
+    }
+
+    fn send(&mut self, from: u16, to: SocketAddrV4, bytes: Vec<u8>) {
+        if !self.ports.contains_key(&from) {
+            if self.ports.len() >= PORTS_MAX {
+                return;
+            }
+            let (sender, receiver) = mpsc::channel(PIECES_MAX);
+            self.ports.insert(from, sender);
+            let (teller, server) = (self.teller.clone(), self.name_server);
+            self.runtime.spawn(async move {
+                // What cannot be had is a network without answers.
+                let _ = exchange(from, server, receiver, &teller).await;
+                teller.ring();
+            });
+        }
+        if let Some(port) = self.ports.get(&from) {
+            // A network that is full loses datagrams.
+            let _ = port.try_send((to, bytes));
+        }
+    }
+}
+
+/// The address that the guest means: the gateway stands for this computer.
+fn outside(to: SocketAddrV4) -> SocketAddrV4 {
+    match *to.ip() {
+        GATEWAY_ADDRESS => SocketAddrV4::new(Ipv4Addr::LOCALHOST, to.port()),
+        _ => to,
+    }
+}
+
+/// The first IPv4 name server of this computer, out of its resolv.conf.
+fn name_server(resolv_conf: &str) -> Option<Ipv4Addr> {
+    resolv_conf.lines().find_map(|line| {
+        let (word, address) = line.trim().split_once(char::is_whitespace)?;
+        (word == "nameserver").then(|| address.trim().parse().ok())?
+    })
+}
+
+/// Moves bytes between the gateway and a connection's task, as many as both sides take.
+fn carry(gateway: &mut Gateway, id: ConnectionId, pipe: &mut Pipe) {
+    loop {
+        if pipe.rest.is_empty() {
+            match pipe.back.try_recv() {
+                Ok(bytes) => pipe.rest = bytes,
+                Err(mpsc::error::TryRecvError::Empty) => break,
+                Err(mpsc::error::TryRecvError::Disconnected) => {
+                    // A task that has not begun has no other end to lose.
+                    if !std::mem::replace(&mut pipe.has_ended, true) {
+                        gateway.ended(id);
+                    }
+                    break;
+                }
+            }
+        }
+        let taken = gateway.write(id, &pipe.rest);
+        pipe.rest.drain(..taken);
+        if !pipe.rest.is_empty() {
+            break;
+        }
+    }
+    while let Some(out) = &pipe.out {
+        let Ok(place) = out.try_reserve() else {
+            break;
+        };
+        let bytes = gateway.read(id, PIECE_BYTES);
+        if bytes.is_empty() {
+            break;
+        }
+        place.send(bytes);
+    }
+    if gateway.is_read_out(id) {
+        pipe.out = None;
+    }
+}
+
+/// Carries bytes between a socket and the guest until both have said their last.
+async fn serve(
+    stream: TcpStream,
+    mut from_guest: mpsc::Receiver<Vec<u8>>,
+    to_guest: mpsc::Sender<Vec<u8>>,
+    teller: &Teller,
+) -> io::Result<()> {
+    let (mut read, mut write) = stream.into_split();
+    let there = async {
+        while let Some(bytes) = from_guest.recv().await {
+            write.write_all(&bytes).await?;
+            teller.ring();
+        }
+        write.shutdown().await
+    };
+    let back = async {
+        loop {
+            let mut bytes = vec![0; PIECE_BYTES];
+            let length = read.read(&mut bytes).await?;
+            bytes.truncate(length);
+            // The guest is gone where nobody takes it.
+            if length == 0 || to_guest.send(bytes).await.is_err() {
+                break;
+            }
+            teller.ring();
+        }
+        drop(to_guest);
+        teller.ring();
+        Ok(())
+    };
+    tokio::try_join!(there, back).map(drop)
+}
+
+/// Carries datagrams of a port of the guest's, until it has been silent for a while.
+async fn exchange(
+    port: u16,
+    name_server: Option<Ipv4Addr>,
+    mut from_guest: mpsc::Receiver<(SocketAddrV4, Vec<u8>)>,
+    teller: &Teller,
+) -> io::Result<()> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
+    // An answer comes from the address that the guest knows.
+    let mut known: BTreeMap<SocketAddr, SocketAddrV4> = BTreeMap::new();
+    let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
+    loop {
+        tokio::select! {
+            sent = from_guest.recv() => {
+                let Some((to, bytes)) = sent else {
+                    return Ok(());
+                };
+                let meant = match (*to.ip() == NAME_SERVER_ADDRESS, name_server) {
+                    (false, _) => outside(to),
+                    (true, Some(server)) => SocketAddrV4::new(server, to.port()),
+                    (true, None) => continue,
+                };
+                if known.len() < PORTS_MAX {
+                    known.insert(meant.into(), to);
+                }
+                // What cannot be sent is lost, as on any network.
+                let _ = socket.send_to(&bytes, meant).await;
+            }
+            received = socket.recv_from(&mut buffer) => {
+                // An error is an answer to something that was sent: nobody is there.
+                let Ok((length, from)) = received else {
+                    continue;
+                };
+                let from = match (known.get(&from), from) {
+                    (Some(from), _) => *from,
+                    (None, SocketAddr::V4(from)) => from,
+                    (None, SocketAddr::V6(_)) => continue,
+                };
+                let bytes = buffer[..length].to_vec();
+                teller.tell(News::Datagram { to: port, from, bytes });
+            }
+            () = tokio::time::sleep(PORT_TIMEOUT) => return Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_servers() {
+        let text = "# comment\nsearch example\nnameserver ::1\nnameserver 192.0.2.1\nnameserver 192.0.2.2\n";
+        assert_eq!(name_server(text), Some(Ipv4Addr::new(192, 0, 2, 1)));
+        assert_eq!(name_server(""), None);
+    }
+}
