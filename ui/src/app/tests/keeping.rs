@@ -17,7 +17,7 @@ impl Page {
     /// The color that a point was filled with last.
     fn fill_at(&self, pos: Pos2) -> Option<Color32> {
         let shapes = self.harness.output().shapes.iter();
-        let fills = shapes.filter_map(
+        let mut fills = shapes.filter_map(
             |ClippedShape {
                  clip_rect, shape, ..
              }| match shape {
@@ -31,7 +31,7 @@ impl Page {
                 _ => None,
             },
         );
-        fills.last()
+        fills.next_back()
     }
 
     fn has(&self, label: &str) -> bool {
