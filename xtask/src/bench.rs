@@ -6,6 +6,8 @@
 //! Each program runs in the default guest. What booting and powering off cost is measured apart and subtracted, so the figures are
 //! guest instructions of the program per CPU second of the host.
 
+mod outside;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -18,7 +20,7 @@ Usage: cargo xtask bench [--quick | --web]
 
 Prints million guest instructions per CPU second for the benchmark programs of the guest: natively, while recording, and
 replayed as wasm in node; the CPU seconds from power-on to init; and, where qemu-system-riscv64 is installed, its CPU seconds for
-the same work. Then how fast time travel is, in a recording of some 3.7 G steps that is kept in the cache. --quick does a tenth of the
+the same work. Then what a workspace and a network let through, and how much larger than that their traces are. Then how fast time travel is, in a recording of some 3.7 G steps that is kept in the cache. --quick does a tenth of the
 work. On a loaded machine take ratios, not absolutes.
 
 --web measures the page in Chromium instead: what is sent, how long a boot, an echo, a scrub, a seek and a step take, and the
@@ -176,6 +178,7 @@ impl Bench {
                 None => println!("   (no qemu-system-riscv64)"),
             }
         }
+        self.outside(divisor)?;
         self.travel(divisor)
     }
 
