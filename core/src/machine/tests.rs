@@ -1,5 +1,7 @@
 //! The machine as a whole, where a test must see inside.
 
+mod workspace;
+
 use super::*;
 use crate::device::AccessSize;
 use crate::image::MissingRange;

@@ -249,6 +249,7 @@ fn trace(records_per_chunk: usize) -> Result<Vec<u8>, TraceError> {
             jitter_ticks_max: 3000,
             command_line: b"console=hvc0".to_vec(),
             terminal,
+            network: None,
         },
         images: vec![ImageReference {
             role: ImageRole::Kernel,
