@@ -10,7 +10,7 @@ use crate::devices::virtio::net::{FRAME_BYTES_MAX, FRAME_BYTES_MIN};
 use crate::devices::virtio::ninep::NineP;
 use crate::devices::virtio::slot::VirtioSlot;
 use crate::event::{ConsolePort, DEBUG_WRITE_BYTES_MAX, DebugWrite, InputEvent};
-use crate::image::{ImageSource, ImageStall};
+use crate::image::{ImageSource, ImageStall, MissingRange};
 use crate::memory::{GuestMemory, MemorySnapshot};
 use crate::output::{Output, Outputs};
 use crate::riscv::block::BlockCache;
@@ -25,7 +25,7 @@ use crate::riscv::view::HartView;
 use crate::state::{StateError, StateReader, StateWriter};
 use crate::types::{GuestPhysAddr, GuestTime, Icount, PAGE_BYTES, TerminalSize};
 use crate::workspace::Listing;
-use crate::workspace::content::ContentKey;
+use crate::workspace::content::{Content, ContentKey};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
@@ -552,6 +552,52 @@ impl Machine {
     pub fn workspace_listing(&self) -> Option<&Listing> {
         let mut slots = self.platform.virtio.iter();
         slots.find_map(VirtioSlot::workspace).map(NineP::listing)
+    }
+
+    /// Whether a content of the workspace has come.
+    #[must_use]
+    pub fn has_workspace_content(&self, key: ContentKey) -> bool {
+        let mut slots = self.platform.virtio.iter();
+        let workspace = slots.find_map(VirtioSlot::workspace);
+        workspace.is_some_and(|workspace| workspace.server().has_content(key))
+    }
+
+    /// Reads bytes of a file of the workspace, see [`crate::workspace::Server::look`]; `None` without a workspace as well.
+    pub fn look_at_workspace(
+        &self,
+        inode: u64,
+        offset: u64,
+        buffer: &mut [u8],
+        later: &mut dyn FnMut(ContentKey) -> Option<Content>,
+    ) -> Option<usize> {
+        let mut slots = self.platform.virtio.iter();
+        let workspace = slots.find_map(VirtioSlot::workspace)?;
+        workspace.server().look(inode, offset, buffer, later)
+    }
+
+    /// How many disks there are.
+    #[must_use]
+    pub fn disk_count(&self) -> usize {
+        let slots = &self.platform.virtio;
+        let numbers = 0..slots.len();
+        numbers
+            .take_while(|number| slots.iter().any(|slot| slot.disk(*number).is_some()))
+            .count()
+    }
+
+    /// Reads bytes of a disk as the guest would read them now; nothing changes. `None` when there is no such disk, or it
+    /// is shorter.
+    ///
+    /// # Errors
+    /// [`MissingRange`] when bytes of the image are not there yet; `buffer` is then unspecified.
+    pub fn look_at_disk(
+        &self,
+        disk: usize,
+        offset: u64,
+        buffer: &mut [u8],
+    ) -> Option<Result<(), MissingRange>> {
+        let mut slots = self.platform.virtio.iter();
+        slots.find_map(|slot| slot.disk(disk))?.look(offset, buffer)
     }
 
     fn debug_write(&mut self, write: &DebugWrite) -> Result<(), MachineError> {

@@ -122,6 +122,33 @@ impl Contents {
         self.extents.contains_key(&key)
     }
 
+    /// What a range of a file is made of: of the extents that have not come, those that `later` has.
+    pub(super) fn part(
+        &self,
+        listing: &Listing,
+        file: u32,
+        range: Range<u64>,
+        later: &mut dyn FnMut(ContentKey) -> Option<Content>,
+    ) -> Self {
+        let mut part = Self::default();
+        let file_bytes = listing.file_bytes(file).unwrap_or(0);
+        let range = range.start..range.end.min(file_bytes);
+        if range.is_empty() {
+            return part;
+        }
+        for extent in range.start / EXTENT_BYTES..=(range.end - 1) / EXTENT_BYTES {
+            // A file has fewer than 2^32 extents.
+            let extent = extent as u32;
+            let key = ContentKey { file, extent };
+            let content = self.extents.get(&key).cloned().or_else(|| later(key));
+            if let Some(content) = content {
+                // What does not fit stays missing.
+                let _ = part.insert(listing, key, content);
+            }
+        }
+        part
+    }
+
     /// Hash of all that came, kept up to date: a wrapping sum over the extents.
     #[must_use]
     pub fn hash(&self) -> u64 {

@@ -105,6 +105,21 @@ impl Server {
         self.tree.listing()
     }
 
+    /// Reads bytes of a file, or of a symbolic link's target, as it is now, for a debugger: the guest notices nothing, and
+    /// nothing changes. `inode` is the file's `qid.path`. Bytes of the listing that have not come are asked of `later`.
+    ///
+    /// Returns how many bytes there were up to the end of the file; `None` when there is no such file, or some of them are
+    /// not to be had.
+    pub fn look(
+        &self,
+        inode: u64,
+        offset: u64,
+        buffer: &mut [u8],
+        later: &mut dyn FnMut(ContentKey) -> Option<Content>,
+    ) -> Option<usize> {
+        self.tree.look(Inode(inode), offset, buffer, later)
+    }
+
     /// Takes contents of a file of the listing.
     ///
     /// # Errors

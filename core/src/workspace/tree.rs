@@ -172,6 +172,33 @@ impl Tree {
         node.file()?.read(self.base(inode), offset, buffer)
     }
 
+    /// Reads bytes of a file, or of a link's target, for somebody who looks: with contents that come later as well.
+    /// Returns how many there were; `None` when some are not to be had.
+    pub(super) fn look(
+        &self,
+        inode: Inode,
+        offset: u64,
+        buffer: &mut [u8],
+        later: &mut dyn FnMut(ContentKey) -> Option<Content>,
+    ) -> Option<usize> {
+        let node = self.node(inode).ok()?;
+        if let Body::Symlink(target) = &node.body {
+            let rest = target.get(usize::try_from(offset).ok()?..)?;
+            let length = rest.len().min(buffer.len());
+            buffer[..length].copy_from_slice(&rest[..length]);
+            return Some(length);
+        }
+        let file = node.file().ok()?;
+        let end = offset.checked_add(buffer.len() as u64)?;
+        let number = inode.entry(&self.listing).unwrap_or(0);
+        let contents = (self.contents).part(&self.listing, number, offset..end, later);
+        let base = Base {
+            number,
+            contents: &contents,
+        };
+        file.read(base, offset, buffer).ok()
+    }
+
     fn base(&self, inode: Inode) -> Base<'_> {
         Base {
             number: inode.entry(&self.listing).unwrap_or(0),

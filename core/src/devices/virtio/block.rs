@@ -50,6 +50,22 @@ impl Block {
         self.contents.contents_hash()
     }
 
+    /// The disk's number.
+    #[must_use]
+    pub fn number(&self) -> usize {
+        self.disk
+    }
+
+    /// Reads what the guest would read now; nothing changes. `None` when it reaches beyond the disk.
+    ///
+    /// # Errors
+    /// [`MissingRange`] of the image; `buffer` is then unspecified.
+    pub fn look(&self, offset: u64, buffer: &mut [u8]) -> Option<Result<(), MissingRange>> {
+        let end = offset.checked_add(buffer.len() as u64)?;
+        let is_inside = end <= self.capacity_sectors().saturating_mul(SECTOR_BYTES);
+        is_inside.then(|| self.contents.read(offset, buffer))
+    }
+
     /// Number of sectors; a last sector that the image fills in part counts.
     #[must_use]
     pub fn capacity_sectors(&self) -> u64 {

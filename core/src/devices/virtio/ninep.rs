@@ -58,6 +58,12 @@ impl NineP {
         self.server.listing()
     }
 
+    /// What serves the guest.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
     fn serve(&mut self, cx: &mut DeviceContext<'_>, queue: &mut Queue) -> Result<(), QueueFault> {
         self.wanted.clear();
         let since_start = cx.time.0.saturating_mul(NANOSECONDS_PER_TICK);

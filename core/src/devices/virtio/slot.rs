@@ -180,6 +180,14 @@ impl VirtioSlot {
         }
     }
 
+    /// The disk that has this number, if it stands here.
+    pub(crate) fn disk(&self, number: usize) -> Option<&Block> {
+        match self {
+            Self::Block(block) => Some(block.device()).filter(|block| block.number() == number),
+            _ => None,
+        }
+    }
+
     /// The workspace, if it stands here.
     pub(crate) fn workspace(&self) -> Option<&NineP> {
         match self {

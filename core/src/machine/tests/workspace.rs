@@ -68,6 +68,50 @@ fn contents_are_an_event_and_part_of_the_state() {
 }
 
 #[test]
+fn somebody_who_looks_sees_what_comes_later_and_changes_nothing() {
+    let mut with = machine(Some(listing(5)));
+    let before = with.state_hash();
+    let mut seen = [0; 8];
+    // Inode 2 is the first entry below the root.
+    let mut look = |machine: &Machine, inode, offset, later: Option<Content>| {
+        let read = machine.look_at_workspace(inode, offset, &mut seen, &mut |_| later.clone());
+        read.map(|read| seen[..read].to_vec())
+    };
+    assert_eq!(look(&with, 2, 0, None), None);
+    assert_eq!(look(&with, 2, 0, Some(Content::Unreadable)), None);
+    assert_eq!(look(&with, 2, 0, Some(bytes(b"too long"))), None);
+    let later = Some(bytes(b"later"));
+    assert_eq!(look(&with, 2, 1, later.clone()), Some(b"ater".to_vec()));
+    assert_eq!(look(&with, 2, 5, None), Some(Vec::new()));
+    for (inode, offset) in [(1, 0), (0, 0), (3, 0), (u64::MAX, 0), (2, u64::MAX)] {
+        assert_eq!(look(&with, inode, offset, later.clone()), None);
+    }
+    assert_eq!(with.state_hash(), before);
+    with.inject(&event(bytes(b"bytes"))).unwrap();
+    assert_eq!(look(&with, 2, 0, later), Some(b"bytes".to_vec()));
+    assert_eq!(look(&machine(None), 2, 0, None), None);
+}
+
+#[test]
+fn disks_are_looked_at_up_to_their_end() {
+    use crate::image::MemoryImage;
+    let disk = |byte| Box::new(MemoryImage(vec![byte; 1000].into())) as Box<dyn ImageSource>;
+    let images = MachineImages {
+        kernel: Some(elf(&[0x6f]).into()),
+        disks: vec![disk(1), disk(2)],
+        ..MachineImages::default()
+    };
+    let machine = Machine::new(config(), images, None).unwrap();
+    assert_eq!(machine.disk_count(), 2);
+    let mut seen = [0; 4];
+    assert_eq!(machine.look_at_disk(1, 998, &mut seen), Some(Ok(())));
+    assert_eq!(seen, [2, 2, 0, 0]);
+    for (disk, offset) in [(0, 1021), (0, u64::MAX), (2, 0)] {
+        assert_eq!(machine.look_at_disk(disk, offset, &mut seen), None);
+    }
+}
+
+#[test]
 fn a_machine_without_a_workspace_takes_no_contents() {
     let mut without = machine(None);
     let before = without.state_hash();
