@@ -111,6 +111,7 @@ impl DebugSession {
     #[must_use]
     pub fn linux(&self) -> Option<LinuxView<'_>> {
         let view = self.kernel.as_ref().ok()?.view(self.timeline.machine());
+        let view = view.with_events(self.timeline.recording().events);
         view.is_up().then_some(view)
     }
 

@@ -3,7 +3,7 @@
 //! A file is read whole when it is opened: what it was then does not change while the position does.
 
 use super::target::SessionTarget;
-use crate::linux::LinuxView;
+use crate::linux::{LinuxView, Task};
 use gdbstub::target::ext::host_io::{
     FsKind, HostIo, HostIoClose, HostIoCloseOps, HostIoErrno, HostIoError, HostIoFstat,
     HostIoFstatOps, HostIoOpen, HostIoOpenFlags, HostIoOpenMode, HostIoOpenOps, HostIoPread,
@@ -31,12 +31,15 @@ struct OpenFile {
     bytes: Arc<[u8]>,
     mode: u32,
     inode: u64,
+    device: u32,
 }
 
 /// The files that a client holds open.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OpenFiles {
     files: BTreeMap<u32, OpenFile>,
+    /// The process whose files are asked for; processes may have different roots.
+    process: Option<u32>,
 }
 
 fn failed<T>(number: HostIoErrno) -> Result<T, HostIoError<std::convert::Infallible>> {
@@ -53,17 +56,23 @@ impl SessionTarget {
                 bytes: kernel.symbol_file().into(),
                 mode: REGULAR | 0o444,
                 inode: 0,
+                device: 0,
             });
         }
         let view = self.session.linux().ok_or(HostIoErrno::ENOENT)?;
+        let task = self.file_task(&view);
         if let Some(bytes) = process_file(&view, path) {
             return Ok(OpenFile {
                 bytes: bytes.into(),
                 mode: REGULAR | 0o444,
                 inode: 0,
+                device: 0,
             });
         }
-        let file = view.find_file(path).ok_or(HostIoErrno::ENOENT)?;
+        // A process that is ending has no root any more.
+        let file = (task.and_then(|task| view.find_file_of(&task, path)))
+            .or_else(|| view.find_file(path))
+            .ok_or(HostIoErrno::ENOENT)?;
         if file.mode & KIND != REGULAR {
             return Err(HostIoErrno::EACCES);
         }
@@ -82,7 +91,14 @@ impl SessionTarget {
             bytes: bytes.into(),
             mode: file.mode,
             inode: file.ino,
+            device: file.device,
         })
+    }
+
+    /// The process whose files are meant: the one that the client has named, or the selected one.
+    fn file_task(&self, view: &LinuxView<'_>) -> Option<Task> {
+        let tid = self.files.process.unwrap_or(self.selected);
+        view.tasks().into_iter().find(|task| task.tid == tid)
     }
 }
 
@@ -204,7 +220,7 @@ impl HostIoFstat for SessionTarget {
         };
         let size = file.bytes.len() as u64;
         Ok(HostIoStat {
-            st_dev: 0,
+            st_dev: file.device,
             st_ino: file.inode as u32,
             st_mode: HostIoOpenMode::from_bits_truncate(file.mode),
             st_nlink: 1,
@@ -222,8 +238,11 @@ impl HostIoFstat for SessionTarget {
 }
 
 impl HostIoSetfs for SessionTarget {
-    fn setfs(&mut self, _fs: FsKind) -> HostIoResult<(), Self> {
-        // One file system for all: that of the first process.
+    fn setfs(&mut self, fs: FsKind) -> HostIoResult<(), Self> {
+        self.files.process = match fs {
+            FsKind::Stub => None,
+            FsKind::Pid(pid) => u32::try_from(pid.get()).ok(),
+        };
         Ok(())
     }
 }

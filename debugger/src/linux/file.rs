@@ -1,5 +1,6 @@
 //! Open files, and what is in files.
 
+use super::backing::Backing;
 use super::path::{NAMES_BYTES_MAX, PathPlace};
 use super::task::Task;
 use super::view::LinuxView;
@@ -12,11 +13,12 @@ const OPEN_FILES_MAX: usize = 1 << 16;
 /// `O_CLOEXEC`, include/uapi/asm-generic/fcntl.h.
 const CLOSE_ON_EXEC: u32 = 0o2_000_000;
 const INIT_TID: u32 = 1;
-/// `S_IFMT` and `S_IFREG`, include/uapi/linux/stat.h.
-const MODE_TYPE: u32 = 0o170_000;
-const MODE_REGULAR: u32 = 0o100_000;
-/// `TMPFS_MAGIC` and `RAMFS_MAGIC`, include/uapi/linux/magic.h: file systems that keep files nowhere but in memory.
-const MEMORY_FILE_SYSTEMS: [u64; 2] = [0x0102_1994, 0x8584_58f6];
+/// `OVERLAYFS_SUPER_MAGIC`, include/uapi/linux/magic.h.
+const OVERLAY_MAGIC: u64 = 0x794c_7630;
+/// `FILESYSTEM_MAX_STACK_DEPTH`, include/linux/fs.h: overlays above each other.
+const OVERLAYS_MAX: usize = 2;
+/// Pages that are read at a time from where they are not in memory: as much as a content of the workspace has.
+const PAGES_AT_A_TIME: u64 = 32;
 
 /// An open file of a process.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -44,8 +46,8 @@ pub struct GuestFile {
     pub device: u32,
     /// The `address_space` that holds its pages.
     mapping: u64,
-    /// Whether a page that is nowhere in memory is a hole.
-    is_in_memory: bool,
+    /// Where the others are.
+    backing: Backing,
 }
 
 impl LinuxView<'_> {
@@ -123,8 +125,8 @@ impl LinuxView<'_> {
         self.inode_file(self.pointer(dentry, self.types()?.dentry.inode)?)
     }
 
-    /// Reads a file's bytes from the kernel's memory: how many could be read from the first on. `None` when not even the
-    /// first is there; 0 at the end of the file.
+    /// Reads a file's bytes, from the kernel's memory, or from where the kernel would get them: how many could be read
+    /// from the first on. `None` when not even the first is to be had; 0 at the end of the file.
     #[must_use]
     pub fn read_file(&self, file: &GuestFile, offset: u64, buffer: &mut [u8]) -> Option<usize> {
         let left = file.size.saturating_sub(offset);
@@ -144,17 +146,23 @@ impl LinuxView<'_> {
             if index >= file.size.div_ceil(PAGE_BYTES) {
                 break;
             }
-            let length = ((PAGE_BYTES - in_page) as usize).min(buffer.len() - done);
+            let page = self.cached_page(file.mapping, index);
+            let is_away = |n: &u64| self.cached_page(file.mapping, index + n).is_none();
+            let page_count = match page {
+                Some(_) => 1,
+                None => 1 + (1..PAGES_AT_A_TIME).take_while(is_away).count() as u64,
+            };
+            let length = ((page_count * PAGE_BYTES - in_page) as usize).min(buffer.len() - done);
             let part = &mut buffer[done..done + length];
-            match self.cached_page(file.mapping, index) {
+            let is_read = match page {
                 Some(mut page) => {
                     page.0 += in_page;
-                    if self.memory.ram.read(page, part).is_err() {
-                        break;
-                    }
+                    self.memory.ram.read(page, part).is_ok()
                 }
-                None if file.is_in_memory => part.fill(0),
-                None => break,
+                None => self.read_backing(file.backing, file.size, at, part),
+            };
+            if !is_read {
+                break;
             }
             done += length;
         }
@@ -176,19 +184,56 @@ impl LinuxView<'_> {
     fn file_from(&self, inode: u64, mapping: u64) -> Option<GuestFile> {
         let types = self.types()?;
         // A block device's pages are another inode's, which knows their size.
-        let sized = self
-            .pointer(mapping, types.address_space.host)
-            .unwrap_or(inode);
+        let host = (self.pointer(mapping, types.address_space.host)).unwrap_or(inode);
+        let holder = self.real_inode(host)?;
+        let mapping = if holder == host {
+            mapping
+        } else {
+            self.pointer(holder, types.inode.mapping)?
+        };
         let super_block = self.pointer(inode, types.inode.super_block)?;
-        let magic = self.field(super_block, types.super_block.magic)?;
-        let mode = self.field(inode, types.inode.mode)? as u32;
+        let holder_mode = self.field(holder, types.inode.mode)? as u32;
+        let holder_number = self.field(holder, types.inode.ino)?;
         Some(GuestFile {
-            size: self.field(sized, types.inode.size)?,
-            mode,
+            size: self.field(holder, types.inode.size)?,
+            mode: self.field(inode, types.inode.mode)? as u32,
             ino: self.field(inode, types.inode.ino)?,
             device: self.field(super_block, types.super_block.device)? as u32,
             mapping,
-            is_in_memory: MEMORY_FILE_SYSTEMS.contains(&magic) && mode & MODE_TYPE == MODE_REGULAR,
+            backing: Backing::new(self.magic(holder)?, holder_mode, holder_number),
         })
+    }
+
+    /// The magic number of an inode's file system.
+    fn magic(&self, inode: u64) -> Option<u64> {
+        let types = self.types()?;
+        let super_block = self.pointer(inode, types.inode.super_block)?;
+        self.field(super_block, types.super_block.magic)
+    }
+
+    /// The inode with the content: that of an overlay is in one of the file systems below it (`ovl_inode_real`).
+    pub(super) fn real_inode(&self, mut inode: u64) -> Option<u64> {
+        let types = self.types()?;
+        for _ in 0..=OVERLAYS_MAX {
+            if self.magic(inode)? != OVERLAY_MAGIC {
+                break;
+            }
+            let layout = types.overlay_inode.as_ref()?;
+            let outer = inode.wrapping_sub(layout.inode.offset);
+            let dentry = match self.pointer(outer, layout.upper) {
+                Some(upper) => upper,
+                None => {
+                    let layers = types.overlay_entry.as_ref()?;
+                    let entry = self.pointer(outer, layout.lower)?;
+                    if self.field(entry, layers.count)? == 0 {
+                        return None;
+                    }
+                    let first = entry.wrapping_add(layers.stack.offset);
+                    self.pointer(first, types.overlay_path.as_ref()?.dentry)?
+                }
+            };
+            inode = self.pointer(dentry, types.dentry.inode)?;
+        }
+        Some(inode)
     }
 }

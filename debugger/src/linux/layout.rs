@@ -235,6 +235,21 @@ layouts! {
     BackingFileLayout = "backing_file" {
         user_path: "user_path",
     }
+    /// fs/overlayfs/ovl_entry.h
+    OverlayInodeLayout = "ovl_inode" {
+        inode: "vfs_inode",
+        upper: "__upperdentry",
+        lower: "oe",
+    }
+    /// fs/overlayfs/ovl_entry.h
+    OverlayEntryLayout = "ovl_entry" {
+        count: "__numlower",
+        stack: "__lowerstack",
+    }
+    /// fs/overlayfs/ovl_entry.h
+    OverlayPathLayout = "ovl_path" {
+        dentry: "dentry",
+    }
     /// include/linux/mm_types.h
     SpecialMappingLayout = "vm_special_mapping" {
         name: "name",
@@ -271,6 +286,9 @@ pub(super) struct Types {
     pub(super) module_memory: Option<ModuleMemoryLayout>,
     pub(super) backing_file: Option<BackingFileLayout>,
     pub(super) special_mapping: Option<SpecialMappingLayout>,
+    pub(super) overlay_inode: Option<OverlayInodeLayout>,
+    pub(super) overlay_entry: Option<OverlayEntryLayout>,
+    pub(super) overlay_path: Option<OverlayPathLayout>,
     /// Number of the page flag `PG_uptodate`.
     pub(super) page_uptodate: u32,
     /// Size of a `struct page`.
@@ -309,6 +327,9 @@ impl Types {
             module_memory: ModuleMemoryLayout::resolve(btf).ok(),
             backing_file: BackingFileLayout::resolve(btf).ok(),
             special_mapping: SpecialMappingLayout::resolve(btf).ok(),
+            overlay_inode: OverlayInodeLayout::resolve(btf).ok(),
+            overlay_entry: OverlayEntryLayout::resolve(btf).ok(),
+            overlay_path: OverlayPathLayout::resolve(btf).ok(),
             page_uptodate: (btf.enumerator("pageflags", "PG_uptodate"))
                 .filter(|bit| *bit < 64)
                 .ok_or("the kernel's type information has no page flag `PG_uptodate`")?,

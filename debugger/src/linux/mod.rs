@@ -9,7 +9,7 @@
 //! - `memory`: kernel memory and page tables.
 //! - `view`, `task`, `registers`: what runs.
 //! - `maple`, `mapping`, `process`: what a process has mapped, and its memory.
-//! - `page_cache`, `path`, `file`: files, their names and contents.
+//! - `page_cache`, `path`, `file`: files, their names and contents; `backing`, `erofs`: those that are not in memory.
 //! - `module`: loaded modules.
 //! - `system_call`, `call_text`: system calls by name, and as people read them.
 //!
@@ -19,8 +19,10 @@
 //!   7.2, with modules, virtually mapped stacks and another memory model, has been looked at as well.
 //! - Guest memory says anything: every walk is bounded in steps and in bytes, and ends where something cannot be read.
 
+mod backing;
 mod btf;
 mod call_text;
+mod erofs;
 mod file;
 mod kernel;
 mod layout;

@@ -262,6 +262,7 @@ impl LinuxView<'_> {
 
     fn link_target(&self, inode: u64) -> Option<Vec<u8>> {
         let layout = &self.types()?.inode;
+        let inode = self.real_inode(inode)?;
         if let Some(link) = self.pointer(inode, layout.link) {
             return self.memory.string(link, PATH_BYTES_MAX);
         }

@@ -11,6 +11,7 @@ use reprise_core::riscv::csr::number::SATP;
 use reprise_core::riscv::trap::Privilege;
 use reprise_core::riscv::view::HartView;
 use reprise_core::types::{CpuId, GuestPhysAddr, GuestVirtAddr};
+use reprise_recorder::entry::TimedEvent;
 
 /// RISC-V Privileged 4.1.3 (`sscratch`).
 const SSCRATCH: u16 = 0x140;
@@ -24,6 +25,8 @@ pub struct LinuxView<'a> {
     pub(super) kernel: &'a Kernel,
     pub(super) machine: &'a Machine,
     pub(super) memory: KernelMemory<'a>,
+    /// What the recording brings, if it is known: contents of files may come later than now.
+    pub(super) events: &'a [TimedEvent],
     /// The mode of address translation, as in `satp`; 0 before it is switched on.
     translation: u64,
 }
@@ -50,8 +53,16 @@ impl<'a> LinuxView<'a> {
             kernel,
             machine,
             memory,
+            events: &[],
             translation,
         }
+    }
+
+    /// The same, with the events of the recording that the machine executes: contents of the workspace's files are then
+    /// known before they come.
+    #[must_use]
+    pub fn with_events(self, events: &'a [TimedEvent]) -> Self {
+        Self { events, ..self }
     }
 
     /// Whether tasks can be read here. Early in the boot they cannot.
