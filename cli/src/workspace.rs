@@ -10,6 +10,7 @@ use reprise_recorder::entry::EntryLog;
 use reprise_recorder::images::{ImageRef, SharedImage};
 use reprise_recorder::record::RecordSession;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -69,11 +70,20 @@ impl Workspace {
         self.folder.borrow().encoded_listing()
     }
 
-    /// Hands over what the guest wants of it.
+    /// Hands over what the guest wants of it, and the rest of programs.
     pub(crate) fn serve<L: EntryLog>(&self, session: &mut RecordSession<L>, wanted: &[ContentKey]) {
+        let mut fed = BTreeSet::new();
         for key in wanted {
+            if !fed.insert(*key) {
+                continue;
+            }
             let (content, why_not) = self.folder.borrow_mut().read(*key);
-            session.feed_workspace(*key, content);
+            session.feed_workspace(*key, content.clone());
+            for (key, content) in self.folder.borrow().rest_of_program(*key, &content) {
+                if !session.machine().has_workspace_content(key) && fed.insert(key) {
+                    session.feed_workspace(key, content);
+                }
+            }
             if let Some(sentence) = why_not
                 && !self.is_quiet
             {

@@ -1,7 +1,7 @@
 //! A folder of this computer as a machine's workspace.
 //!
 //! The folder is listed once. Its files' bytes are read when the guest wants them, and only as long as a file is what was
-//! listed, so that no recording mixes two states of a file.
+//! listed, so that no recording mixes two states of a file. Of programs more is read than the guest wants: what debuggers want.
 //!
 //! # Invariants
 //! - Nothing outside the folder is opened: paths are gone down from the folder's descriptor, a name at a time, and no symbolic link is
@@ -12,7 +12,7 @@
 use anyhow::{Context, bail};
 use reprise_core::image::{ImageHash, MemoryImage};
 use reprise_core::workspace::Listing;
-use reprise_core::workspace::content::{Content, ContentKey};
+use reprise_core::workspace::content::{Content, ContentKey, EXTENT_BYTES};
 use reprise_core::workspace::listing::{
     BuilderDirectory, Entry, EntryKind, FILE_BYTES_MAX, ListingBuilder, Timestamp,
 };
@@ -29,6 +29,9 @@ use std::sync::Arc;
 
 /// Entries between two reports of how far a listing is.
 const REPORT_ENTRIES: usize = 4096;
+
+/// Programs up to this size are recorded wholly. It is also part of every keyframe, hence the limit.
+pub const PROGRAM_BYTES_MAX: u64 = 16 << 20;
 
 /// What identifies a state of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -157,6 +160,35 @@ impl WorkspaceFolder {
                 )
             }
         }
+    }
+
+    /// The other contents of a program of which the guest reads the beginning. The guest never reads what is in a program
+    /// for debuggers, but who debugs the recording needs it.
+    ///
+    /// Empty for files that are no programs or libraries, or larger than [`PROGRAM_BYTES_MAX`]; it ends where something
+    /// cannot be read.
+    pub fn rest_of_program(
+        &self,
+        key: ContentKey,
+        content: &Content,
+    ) -> impl Iterator<Item = (ContentKey, Content)> {
+        let byte_len = self.listing.file_bytes(key.file).unwrap_or(0);
+        let is_whole = match content {
+            Content::Bytes(bytes) => {
+                key.extent == 0 && is_program(bytes) && byte_len <= PROGRAM_BYTES_MAX
+            }
+            Content::Unreadable => false,
+        };
+        let extents = if is_whole {
+            byte_len.div_ceil(EXTENT_BYTES) as u32
+        } else {
+            0
+        };
+        (1..extents).map_while(move |extent| {
+            let key = ContentKey { extent, ..key };
+            let bytes = self.bytes(key).ok()?;
+            Some((key, Content::Bytes(bytes.into())))
+        })
     }
 
     fn bytes(&self, key: ContentKey) -> anyhow::Result<Vec<u8>> {
@@ -341,6 +373,12 @@ fn read_exactly(file: &OwnedFd, offset: u64, mut buffer: &mut [u8]) -> Result<bo
     Ok(true)
 }
 
+/// Whether a file that begins so is an ELF file with a program or a library: `ET_EXEC` or `ET_DYN`, little-endian as the
+/// guest's are (ELF gABI, "ELF Header").
+fn is_program(beginning: &[u8]) -> bool {
+    beginning.starts_with(b"\x7fELF") && matches!(beginning.get(16..18), Some([2 | 3, 0]))
+}
+
 fn is_file(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
@@ -392,6 +430,37 @@ mod tests {
             (Content::Bytes(bytes), None) => Ok(bytes.to_vec()),
             (_, why) => Err(why),
         }
+    }
+
+    #[test]
+    fn a_program_comes_wholly() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut program = vec![0; 2 * EXTENT_BYTES as usize + 1];
+        program[..4].copy_from_slice(b"\x7fELF");
+        let mut check = |kind: u8, byte_len: u64, extents: &[u32]| {
+            program[16] = kind;
+            let path = folder.path().join("program");
+            fs::write(&path, &program).expect("written");
+            let file = fs::File::options().write(true).open(&path);
+            file.and_then(|file| file.set_len(byte_len)).expect("sized");
+            let mut listed = open(folder.path());
+            let key = |extent| ContentKey { file: 1, extent };
+            let (first, _) = listed.read(key(0));
+            let rest: Vec<_> = listed.rest_of_program(key(0), &first).collect();
+            let keys: Vec<u32> = rest.iter().map(|(key, _)| key.extent).collect();
+            assert_eq!(keys, extents);
+            for (key, content) in rest {
+                assert_eq!(listed.read(key), (content, None));
+            }
+            assert_eq!(listed.rest_of_program(key(1), &first).count(), 0);
+        };
+        let whole = 2 * EXTENT_BYTES + 1;
+        check(2, whole, &[1, 2]);
+        check(3, whole, &[1, 2]);
+        // An object file, and a program that is too large.
+        check(1, whole, &[]);
+        check(3, PROGRAM_BYTES_MAX + 1, &[]);
+        check(3, 17, &[]);
     }
 
     #[test]
