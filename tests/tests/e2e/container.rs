@@ -32,8 +32,13 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn new() -> Self {
+        Self::with_programs(&[])
+    }
+
+    /// An image that has some programs more.
+    pub(super) fn with_programs(programs: &[(&str, &[u8])]) -> Self {
         let place = Self { folder: folder() };
-        write_layout(&layout("riscv64"), &place.path("layout"));
+        write_layout(&layout("riscv64", programs), &place.path("layout"));
         fs::create_dir_all(place.path("cache/guest")).unwrap();
         let guest = guest().canonicalize().unwrap();
         fs::write(
@@ -92,7 +97,7 @@ pub(super) fn noise(length: usize) -> Vec<u8> {
 }
 
 /// Two layers: the second removes a file, empties a folder before it fills it, and brings the user's own folder.
-fn layout(architecture: &str) -> Layout {
+fn layout(architecture: &str, programs: &[(&str, &[u8])]) -> Layout {
     let busybox = file_of_initrd("bin/busybox");
     let large = noise(LARGE_BYTES);
     let mut lower = TarBuilder::default();
@@ -118,6 +123,13 @@ fn layout(architecture: &str) -> Layout {
         lower.add(&Member {
             content,
             mode,
+            ..Member::new(path, b'0')
+        });
+    }
+    for (path, content) in programs {
+        lower.add(&Member {
+            content,
+            mode: 0o755,
             ..Member::new(path, b'0')
         });
     }
@@ -283,7 +295,7 @@ fn a_container_ends_as_its_command_does() {
 #[test]
 fn an_archive_is_a_container_as_well_and_a_trace_can_carry_it() {
     let place = Place::new();
-    fs::write(place.path("saved.tar"), layout("riscv64").archive()).unwrap();
+    fs::write(place.path("saved.tar"), layout("riscv64", &[]).archive()).unwrap();
     let arguments = ["record", "--seed", "5", "--embed", "-o", "trace.rpt"];
     let image = ["--image", "docker-archive:saved.tar:latest"];
     let recorded = place.reprise(&[&arguments[..], &image].concat()).expect(0);
@@ -303,10 +315,10 @@ fn what_is_no_container_is_refused_in_a_sentence() {
         "there is no image `old` here; there is `latest`",
     );
     place.check_refused("docker-archive:layout", "it is not a file");
-    write_layout(&layout("amd64"), &place.path("other"));
+    write_layout(&layout("amd64", &[]), &place.path("other"));
     place.check_refused("oci:other", "the image is for linux/amd64");
 
-    let mut damaged = layout("riscv64");
+    let mut damaged = layout("riscv64", &[]);
     let largest = damaged.files.values_mut().max_by_key(|bytes| bytes.len());
     largest.unwrap()[4000] ^= 1;
     write_layout(&damaged, &place.path("damaged"));

@@ -64,7 +64,7 @@ pub(crate) fn gdb(trace: &Path, commands: &[&str]) -> String {
 
 /// Checks that these texts stand in another in this order.
 #[track_caller]
-fn check_order(said: &str, expected: &[&str]) {
+pub(crate) fn check_order(said: &str, expected: &[&str]) {
     let mut rest = said;
     for text in expected {
         let Some(at) = rest.find(text) else {

@@ -5,6 +5,7 @@
 mod container;
 mod determinism;
 mod gdb;
+mod gdb_files;
 mod hostile;
 mod linux;
 mod network;
