@@ -199,6 +199,8 @@ impl Server {
             Ok(_) if flags.has(OpenFlags::EXCLUSIVE) => return Err(Errno::EXIST),
             // Someone else was faster; the file is opened as open(2) would.
             Ok(inode) => inode,
+            // open(2) refuses both together; created first, the file would stay when it is then no directory.
+            Err(Errno::NOENT) if flags.has(OpenFlags::DIRECTORY) => return Err(Errno::INVAL),
             Err(Errno::NOENT) => self.create(call, creation)?,
             Err(errno) => return Err(errno),
         };

@@ -33,6 +33,9 @@ fn create_makes_a_file_and_opens_it() {
     ] {
         assert_eq!(client.create(4, name, 2), Err(errno), "{name:?}");
     }
+    // What is created is no directory, so none is wanted.
+    assert_eq!(client.create(4, b"none", 0o200_002), Err(22));
+    assert_eq!(client.at(5, "a/none"), Err(2));
     // What exists is opened, and the fid becomes the file's.
     client.create(4, b"new", 0).unwrap();
     assert_eq!(client.read(4, 0, 9).unwrap(), b"text");
