@@ -31,7 +31,15 @@ const WASM_PACKAGES: &[&str] = &[
 ];
 const CARGO_DENY_VERSION: &str = "0.20.2";
 /// The binaries in `tests/fuzz`, whose seeds have the same names.
-const FUZZ_TARGETS: &[&str] = &["trace_reader", "packed_trace", "elf_loader", "gdb_packets"];
+const FUZZ_TARGETS: &[&str] = &[
+    "trace_reader",
+    "packed_trace",
+    "elf_loader",
+    "gdb_packets",
+    "workspace",
+    "container",
+    "image_tree",
+];
 /// Seconds for which each fuzz target runs in CI.
 const FUZZ_SECONDS: u32 = 60;
 

@@ -1,6 +1,9 @@
 //! Writes a small seed corpus for each fuzz target: `seeds DIRECTORY` makes `DIRECTORY/TARGET/…`.
 
+use reprise_core::workspace::ListingBuilder;
+use reprise_core::workspace::listing::{Entry, EntryKind, Timestamp};
 use reprise_fuzz::forge;
+use reprise_host::Digest;
 use reprise_traces::{
     BlobHash, BootKind, Completeness, Compression, Config, ConsolePort, EndReason, Event, Header,
     HeaderAnnotation, ImageReference, ImageRole, Input, PAGE_BYTES, Record, Start, StartFile,
@@ -16,7 +19,153 @@ fn main() -> Result<(), Box<dyn Error>> {
     write_traces(&Path::new(&directory).join("trace_reader"))?;
     write_packed(&Path::new(&directory).join("packed_trace"))?;
     write_programs(&Path::new(&directory).join("elf_loader"))?;
-    write_packets(&Path::new(&directory).join("gdb_packets"))
+    write_packets(&Path::new(&directory).join("gdb_packets"))?;
+    write_conversations(&Path::new(&directory).join("workspace"))?;
+    write_archives(&Path::new(&directory).join("container"))?;
+    write_parts(&Path::new(&directory).join("image_tree"))
+}
+
+/// Conversations with the workspace's server, as its target reads them: length, type and fields of each message.
+fn write_conversations(directory: &Path) -> Result<(), Box<dyn Error>> {
+    std::fs::create_dir_all(directory)?;
+    const FID: [u8; 4] = [0; 4];
+    const NEW_FID: [u8; 4] = [1, 0, 0, 0];
+    let string = |text: &str| [&(text.len() as u16).to_le_bytes()[..], text.as_bytes()].concat();
+    let message = |message_type: u8, fields: &[&[u8]]| {
+        let fields = fields.concat();
+        [&[fields.len() as u8, message_type][..], &fields].concat()
+    };
+    let word = |value: u32| value.to_le_bytes();
+    let begin = [
+        message(100, &[&word(8192), &string("9P2000.L")]),
+        message(
+            104,
+            &[&FID, &word(u32::MAX), &string(""), &string("/"), &word(0)],
+        ),
+    ]
+    .concat();
+    let walk = |name: &str| message(110, &[&FID, &NEW_FID, &[1, 0], &string(name)]);
+    let open = |flags: u32| message(12, &[&NEW_FID, &word(flags)]);
+    let conversations = [
+        (
+            "read",
+            vec![
+                walk("b"),
+                open(0),
+                message(116, &[&NEW_FID, &[0; 8], &word(1000)]),
+                message(24, &[&NEW_FID, &[0xff; 8]]),
+                message(120, &[&NEW_FID]),
+            ],
+        ),
+        (
+            "write",
+            vec![
+                walk("a"),
+                open(2),
+                message(
+                    118,
+                    &[&NEW_FID, &[3, 0, 0, 0, 0, 0, 0, 0], &word(5), b"hello"],
+                ),
+                message(116, &[&NEW_FID, &[0; 8], &word(100)]),
+                message(
+                    26,
+                    &[&NEW_FID, &word(8), &word(0), &word(0), &word(0), &[0; 40]],
+                ),
+                message(122, &[&NEW_FID]),
+            ],
+        ),
+        (
+            "names",
+            vec![
+                walk("d"),
+                message(72, &[&FID, &string("n"), &word(0o755), &word(0)]),
+                message(74, &[&FID, &string("a"), &NEW_FID, &string("z")]),
+                message(16, &[&FID, &string("l"), &string("d/z"), &word(0)]),
+                message(76, &[&FID, &string("n"), &word(0x200)]),
+                open(0),
+                message(40, &[&NEW_FID, &[0; 8], &word(1000)]),
+                message(14, &[&FID, &string("f"), &word(2), &word(0o644), &word(0)]),
+            ],
+        ),
+    ];
+    for (name, messages) in conversations {
+        let bytes = [&[0x80][..], &begin, &messages.concat()].concat();
+        std::fs::write(directory.join(name), bytes)?;
+    }
+    let root = Entry {
+        kind: EntryKind::Directory,
+        mode: 0o755,
+        uid: 0,
+        gid: 0,
+        mtime: Timestamp::from_unix_nanoseconds(1_000_000_000),
+    };
+    let file = Entry {
+        kind: EntryKind::File { byte_len: 7 },
+        ..root.clone()
+    };
+    let mut listing = ListingBuilder::new(root);
+    listing.add(ListingBuilder::ROOT, b"file", file)?;
+    let bytes = [&[255][..], &listing.encode()].concat();
+    std::fs::write(directory.join("listing"), bytes)?;
+    Ok(())
+}
+
+/// A `docker save` archive of an image with a file and a link.
+fn write_archives(directory: &Path) -> Result<(), Box<dyn Error>> {
+    std::fs::create_dir_all(directory)?;
+    let layer = tar(&[
+        ("etc/", b'5', b""),
+        ("etc/hosts", b'0', b"localhost"),
+        ("etc/.wh.no", b'0', b""),
+    ]);
+    let config = format!(
+        r#"{{"architecture":"riscv64","os":"linux","config":{{"Cmd":["sh"]}},"rootfs":{{"type":"layers","diff_ids":["{}"]}}}}"#,
+        Digest::of(&layer)
+    );
+    let manifest = br#"[{"Config":"config.json","RepoTags":["a:b"],"Layers":["layer.tar"]}]"#;
+    let archive = tar(&[
+        ("layer.tar", b'0', &layer),
+        ("config.json", b'0', config.as_bytes()),
+        ("manifest.json", b'0', manifest),
+    ]);
+    std::fs::write(directory.join("docker"), [&[0][..], &archive].concat())?;
+    Ok(())
+}
+
+/// A ustar archive of these names, types and contents.
+fn tar(entries: &[(&str, u8, &[u8])]) -> Vec<u8> {
+    const BLOCK: usize = 512;
+    let mut archive = Vec::new();
+    for (name, entry_type, content) in entries {
+        let mut header = [0; BLOCK];
+        let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, name.as_bytes());
+        put(100, b"0000644\x000000000\x000000000\0");
+        put(
+            124,
+            format!("{:011o}\0{:011o}\0        ", content.len(), 0).as_bytes(),
+        );
+        put(156, &[*entry_type]);
+        put(257, b"ustar\x0000");
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        archive.extend(header);
+        archive.extend(*content);
+        archive.resize(archive.len().next_multiple_of(BLOCK), 0);
+    }
+    archive.resize(archive.len() + 2 * BLOCK, 0);
+    archive
+}
+
+/// Parts of the target's images: one that is right, and one with a byte that is not.
+fn write_parts(directory: &Path) -> Result<(), Box<dyn Error>> {
+    std::fs::create_dir_all(directory)?;
+    std::fs::write(directory.join("right"), [2, 1, 1])?;
+    std::fs::write(
+        directory.join("wrong"),
+        [0, 7, 5, 9, 9, 9, 9, 9, 9, 9, 9, 1],
+    )?;
+    Ok(())
 }
 
 /// Sessions with the gdb server, one packet a line.
