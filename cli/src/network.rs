@@ -14,6 +14,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc as news;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -25,7 +26,7 @@ use tokio::sync::mpsc;
 const PIECE_BYTES: usize = 16 << 10;
 /// Pieces on their way in one direction of a connection; who is faster than the other waits.
 const PIECES_MAX: usize = 8;
-/// Frames that wait for room in the guest's card; of datagrams, more are lost.
+/// Frames that wait for room in the guest's card, and datagrams that wait to become some; more are lost.
 const FRAMES_MAX: usize = 1024;
 /// How long a connection may take to come about.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -52,6 +53,8 @@ enum News {
 #[derive(Clone)]
 struct Teller {
     news: news::Sender<News>,
+    /// Datagrams that nobody has heard of yet.
+    datagrams: Arc<AtomicUsize>,
     bell: Arc<OwnedFd>,
 }
 
@@ -70,7 +73,7 @@ impl Teller {
 
 /// A connection's way to its task and back.
 struct Pipe {
-    /// None once the guest has said its last.
+    /// None once the guest has said its last, which is told by a piece without bytes.
     out: Option<mpsc::Sender<Vec<u8>>>,
     back: mpsc::Receiver<Vec<u8>>,
     /// What of the last piece the guest has not taken.
@@ -114,6 +117,7 @@ impl Network {
             runtime,
             teller: Teller {
                 news: sender,
+                datagrams: Arc::default(),
                 bell: Arc::new(bell),
             },
             news: receiver,
@@ -152,6 +156,7 @@ impl Network {
                 News::Connected(id) => self.gateway.connected(id),
                 News::Broken(id) => self.gateway.refused(id),
                 News::Datagram { to, from, bytes } => {
+                    self.teller.datagrams.fetch_sub(1, Ordering::Relaxed);
                     if session.waiting_frame_count() < FRAMES_MAX {
                         self.gateway.datagram(to, from, &bytes);
                     }
@@ -175,7 +180,10 @@ impl Network {
             self.pipes.remove(&id);
         }
         while let Some(frame) = self.gateway.next_frame() {
-            session.feed_frame(frame);
+            // What a guest does not take is lost, as on any network; TCP sends it again.
+            if session.waiting_frame_count() < FRAMES_MAX {
+                session.feed_frame(frame);
+            }
         }
         self.gateway.rest(now)
     }
@@ -252,7 +260,6 @@ fn carry(gateway: &mut Gateway, id: ConnectionId, pipe: &mut Pipe) {
                 Ok(bytes) => pipe.rest = bytes,
                 Err(mpsc::error::TryRecvError::Empty) => break,
                 Err(mpsc::error::TryRecvError::Disconnected) => {
-                    // A task that has not begun has no other end to lose.
                     if !std::mem::replace(&mut pipe.has_ended, true) {
                         gateway.ended(id);
                     }
@@ -276,7 +283,10 @@ fn carry(gateway: &mut Gateway, id: ConnectionId, pipe: &mut Pipe) {
         }
         place.send(bytes);
     }
-    if gateway.is_read_out(id) {
+    if gateway.is_read_out(id)
+        && let Some(out) = &pipe.out
+        && out.try_send(Vec::new()).is_ok()
+    {
         pipe.out = None;
     }
 }
@@ -291,15 +301,22 @@ async fn serve(
     let (mut read, mut write) = stream.into_split();
     let there = async {
         while let Some(bytes) = from_guest.recv().await {
+            if bytes.is_empty() {
+                return write.shutdown().await;
+            }
             write.write_all(&bytes).await?;
             teller.ring();
         }
-        write.shutdown().await
+        // The guest has gone without saying its last.
+        Err(io::ErrorKind::ConnectionReset.into())
     };
     let back = async {
         loop {
             let mut bytes = vec![0; PIECE_BYTES];
-            let length = read.read(&mut bytes).await?;
+            let length = tokio::select! {
+                read = read.read(&mut bytes) => read?,
+                () = to_guest.closed() => break,
+            };
             bytes.truncate(length);
             // The guest is gone where nobody takes it.
             if length == 0 || to_guest.send(bytes).await.is_err() {
@@ -347,11 +364,14 @@ async fn exchange(
                 let Ok((length, from)) = received else {
                     continue;
                 };
-                let from = match (known.get(&from), from) {
-                    (Some(from), _) => *from,
-                    (None, SocketAddr::V4(from)) => from,
-                    (None, SocketAddr::V6(_)) => continue,
+                // From those alone to whom the guest has sent something.
+                let Some(from) = known.get(&from).copied() else {
+                    continue;
                 };
+                if teller.datagrams.fetch_add(1, Ordering::Relaxed) >= FRAMES_MAX {
+                    teller.datagrams.fetch_sub(1, Ordering::Relaxed);
+                    continue;
+                }
                 let bytes = buffer[..length].to_vec();
                 teller.tell(News::Datagram { to: port, from, bytes });
             }

@@ -93,6 +93,9 @@ impl Plan {
                  docker-archive:FILE"
             );
         }
+        if args.net && !guest.mounts_workspaces {
+            bail!("the guest is too old to have a network: run `cargo xtask guest`");
+        }
         let workspace = match &args.workspace {
             None => None,
             Some(_) if !guest.mounts_workspaces => {

@@ -966,6 +966,9 @@ fn config_fingerprint(config: &MachineConfig) -> u64 {
     to.bytes(&config.command_line);
     to.u16(config.terminal.columns);
     to.u16(config.terminal.rows);
+    if let Some(mac) = &config.network {
+        to.bytes(mac);
+    }
     xxh3_64(to.as_bytes())
 }
 

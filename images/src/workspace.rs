@@ -6,8 +6,8 @@
 //! # Invariants
 //! - Nothing outside the folder is opened: paths are gone down from the folder's descriptor, a name at a time, and no symbolic link is
 //!   followed on the way (`O_NOFOLLOW`).
-//! - Nothing in the folder is changed, and nothing is opened that could block or act when it is opened: only directories and regular files
-//!   are.
+//! - Nothing in the folder is changed, and nothing that is opened blocks (`O_NONBLOCK`): only directories and regular files are listed, and what
+//!   has taken their place since is given back unread.
 
 use anyhow::{Context, bail};
 use reprise_core::image::{ImageHash, MemoryImage};
@@ -40,6 +40,8 @@ struct Stamp {
     inode: u64,
     byte_len: u64,
     mtime: Timestamp,
+    /// Seconds and nanoseconds; no program can put it back.
+    ctime: (i64, i64),
 }
 
 impl Stamp {
@@ -49,6 +51,7 @@ impl Stamp {
             inode: stat.st_ino,
             byte_len: stat.st_size as u64,
             mtime: mtime(stat),
+            ctime: (stat.st_ctime, stat.st_ctime_nsec as i64),
         }
     }
 }
@@ -146,7 +149,7 @@ impl WorkspaceFolder {
     /// Reads what a guest wants. With a content that cannot be read comes, once a file, a sentence that says why.
     pub fn read(&mut self, key: ContentKey) -> (Content, Option<String>) {
         match self.bytes(key) {
-            Ok(bytes) => (Content::Bytes(bytes.into()), None),
+            Ok(bytes) => (content_of(bytes), None),
             Err(error) => {
                 let path = self.listing.path(key.file).unwrap_or_default();
                 let path = self.path.join(OsStr::from_bytes(&path));
@@ -177,7 +180,7 @@ impl WorkspaceFolder {
             Content::Bytes(bytes) => {
                 key.extent == 0 && is_program(bytes) && byte_len <= PROGRAM_BYTES_MAX
             }
-            Content::Unreadable => false,
+            Content::Zeros | Content::Unreadable => false,
         };
         let extents = if is_whole {
             byte_len.div_ceil(EXTENT_BYTES) as u32
@@ -187,7 +190,7 @@ impl WorkspaceFolder {
         (1..extents).map_while(move |extent| {
             let key = ContentKey { extent, ..key };
             let bytes = self.bytes(key).ok()?;
-            Some((key, Content::Bytes(bytes.into())))
+            Some((key, content_of(bytes)))
         })
     }
 
@@ -377,6 +380,13 @@ fn read_exactly(file: &OwnedFd, offset: u64, mut buffer: &mut [u8]) -> Result<bo
 /// guest's are (ELF gABI, "ELF Header").
 fn is_program(beginning: &[u8]) -> bool {
     beginning.starts_with(b"\x7fELF") && matches!(beginning.get(16..18), Some([2 | 3, 0]))
+}
+
+fn content_of(bytes: Vec<u8>) -> Content {
+    match bytes.iter().all(|byte| *byte == 0) {
+        true => Content::Zeros,
+        false => Content::Bytes(bytes.into()),
+    }
 }
 
 fn is_file(stat: &Stat) -> bool {

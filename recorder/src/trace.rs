@@ -284,6 +284,7 @@ fn wire_from_event<W: Write>(
             extent: key.extent,
             bytes: match content {
                 Content::Bytes(bytes) => Some(bytes.to_vec()),
+                Content::Zeros => Some(Vec::new()),
                 Content::Unreadable => None,
             },
         },
@@ -353,7 +354,11 @@ fn event_from_wire(
             bytes,
         } => InputEvent::WorkspaceContent {
             key: ContentKey { file, extent },
-            content: bytes.map_or(Content::Unreadable, |bytes| Content::Bytes(bytes.into())),
+            content: match bytes {
+                None => Content::Unreadable,
+                Some(bytes) if bytes.is_empty() => Content::Zeros,
+                Some(bytes) => Content::Bytes(bytes.into()),
+            },
         },
         wire::Input::RegisterWrite {
             hart,

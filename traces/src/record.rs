@@ -116,7 +116,7 @@ pub enum Input {
         file: u32,
         /// Which part of the file: its number, as the machine cuts files.
         extent: u32,
-        /// The part's bytes; `None` where the host could not read them.
+        /// The part's bytes, none for a part of zeros; `None` where the host could not read them.
         bytes: Option<Vec<u8>>,
     },
     /// A debugger wrote a register.

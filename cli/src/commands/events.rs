@@ -87,7 +87,10 @@ fn line_from(record: &Record, files: &Files) -> String {
                 } => {
                     let what = bytes.as_ref().map_or_else(
                         || "unreadable".to_owned(),
-                        |bytes| format!("{} bytes", bytes.len()),
+                        |bytes| match bytes.len() {
+                            0 => "zeros".to_owned(),
+                            length => format!("{length} bytes"),
+                        },
                     );
                     let path = shown(&files.path(*file));
                     format!("workspace {path}, part {extent}: {what}{jump}")

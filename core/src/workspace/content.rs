@@ -41,6 +41,8 @@ impl ContentKey {
 pub enum Content {
     /// Its bytes, exactly as many as [`ContentKey::range`] has.
     Bytes(Arc<[u8]>),
+    /// All its bytes are 0, as in the holes of sparse files.
+    Zeros,
     /// It cannot be read, for instance since the file is no longer what was listed: the guest gets `EIO`.
     Unreadable,
 }
@@ -169,7 +171,7 @@ impl Contents {
                 let extent = extent as u32;
                 let key = ContentKey { file, extent };
                 match self.extents.get(&key) {
-                    Some(Content::Bytes(_)) => {}
+                    Some(Content::Bytes(_) | Content::Zeros) => {}
                     Some(Content::Unreadable) => is_unreadable = true,
                     None if missing.last() == Some(&key) => {}
                     None => missing.push(key),
@@ -201,7 +203,7 @@ impl Contents {
                 Some(Content::Bytes(bytes)) if bytes.len() >= within + taken => {
                     piece.copy_from_slice(&bytes[within..within + taken]);
                 }
-                // Only reached when the check before was left out.
+                // Zeros; anything else is only reached when the check before was left out.
                 _ => piece.fill(0),
             }
             at += taken as u64;
@@ -214,8 +216,10 @@ impl Contents {
         for (key, content) in &self.extents {
             to.u32(key.file);
             to.u32(key.extent);
+            // No extent is empty, so no bytes can stand for zeros.
             let bytes = match content {
-                Content::Bytes(bytes) => Some(bytes),
+                Content::Bytes(bytes) => Some(&bytes[..]),
+                Content::Zeros => Some(&[][..]),
                 Content::Unreadable => None,
             };
             to.option(bytes, |to, bytes| to.bytes(bytes));
@@ -234,6 +238,7 @@ impl Contents {
                 extent: from.u32()?,
             };
             let content = match from.option(|from| from.bytes())? {
+                Some([]) => Content::Zeros,
                 Some(bytes) => Content::Bytes(bytes.into()),
                 None => Content::Unreadable,
             };
@@ -252,6 +257,7 @@ impl Contents {
 fn content_hash(key: ContentKey, content: &Content) -> u64 {
     match content {
         Content::Bytes(bytes) => xxh3_128_with_seed(bytes, key.seed()) as u64,
+        Content::Zeros => xxh3_128_with_seed(b"zeros", !key.seed()) as u64,
         Content::Unreadable => xxh3_128_with_seed(b"unreadable", !key.seed()) as u64,
     }
 }

@@ -434,6 +434,7 @@ fn event_text(event: &TimedEvent, listing: Option<&Listing>) -> String {
             let path = path.map_or_else(String::new, |path| path.escape_ascii().to_string());
             let what = match content {
                 Content::Bytes(bytes) => format!("{} bytes", bytes.len()),
+                Content::Zeros => "zeros".to_owned(),
                 Content::Unreadable => "unreadable".to_owned(),
             };
             format!("workspace: {path}, part {}: {what}", key.extent)

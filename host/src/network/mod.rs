@@ -12,8 +12,8 @@
 //!
 //! # Invariants
 //! - No socket, clock or thread: time is an argument, and what is wanted of the outside is asked for by [`Wish`].
-//! - What a guest can make it hold is bounded: [`CONNECTIONS_MAX`] connections with fixed buffers, and as many frames as the guest
-//!   provoked.
+//! - What a guest can make it hold is bounded: [`CONNECTIONS_MAX`] connections with fixed buffers. Frames for the guest are the driver's to
+//!   take, or to drop.
 
 mod datagram;
 mod wire;
@@ -79,6 +79,8 @@ struct Connection {
     socket: Result<SocketHandle, Vec<u8>>,
     /// The outside sends no more.
     is_closing: bool,
+    /// The outside is gone, and what the guest has sent is nobody's.
+    is_broken: bool,
 }
 
 /// The gateway.
@@ -90,6 +92,10 @@ pub struct Gateway {
     ways: BTreeMap<Way, ConnectionId>,
     last_id: u64,
     wishes: VecDeque<Wish>,
+    /// Of the last poll.
+    now: Instant,
+    /// Connections that are over, of which nobody has been told.
+    over: Vec<ConnectionId>,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -125,6 +131,8 @@ impl Gateway {
             ways: BTreeMap::new(),
             last_id: 0,
             wishes: VecDeque::new(),
+            now: Instant::ZERO,
+            over: Vec::new(),
         }
     }
 
@@ -153,6 +161,7 @@ impl Gateway {
         if self.connections.len() >= CONNECTIONS_MAX {
             // Nobody listens: it is reset.
             self.link.incoming.push_back(frame);
+            self.work();
             return;
         }
         self.last_id += 1;
@@ -162,6 +171,7 @@ impl Gateway {
             way,
             socket: Err(frame),
             is_closing: false,
+            is_broken: false,
         };
         self.connections.insert(id, connection);
         self.wishes.push_back(Wish::Connect { id, to: way.1 });
@@ -186,6 +196,8 @@ impl Gateway {
         debug_assert!(is_listening, "a fresh socket listens");
         connection.socket = Ok(self.sockets.add(socket));
         self.link.incoming.push_back(frame);
+        // At once: a socket listens for its destination alone, so no two may listen at a time.
+        self.work();
     }
 
     /// The outside refused a connection, or ended it by force.
@@ -194,11 +206,15 @@ impl Gateway {
             return;
         };
         match &mut connection.socket {
-            Ok(handle) => self.sockets.get_mut::<tcp::Socket<'_>>(*handle).abort(),
+            Ok(handle) => {
+                connection.is_broken = true;
+                self.sockets.get_mut::<tcp::Socket<'_>>(*handle).abort();
+            }
             Err(frame) => {
                 // Nobody listens there, so it is reset.
                 self.link.incoming.push_back(std::mem::take(frame));
                 self.forget(id);
+                self.work();
             }
         }
     }
@@ -207,9 +223,6 @@ impl Gateway {
     pub fn ended(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.is_closing = true;
-            if let Ok(handle) = connection.socket {
-                self.sockets.get_mut::<tcp::Socket<'_>>(handle).close();
-            }
         }
     }
 
@@ -271,16 +284,41 @@ impl Gateway {
 
     /// Works on what has come; `now` does not go back. The connections that are over since the last time: they are gone.
     pub fn poll(&mut self, now: Duration) -> Vec<ConnectionId> {
-        let now = instant(now);
-        self.interface.poll(now, &mut self.link, &mut self.sockets);
+        self.now = instant(now);
+        self.work();
+        std::mem::take(&mut self.over)
+    }
+
+    /// Works on the frames that wait, and forgets what is over.
+    fn work(&mut self) {
+        for connection in self.connections.values() {
+            if let Ok(handle) = connection.socket {
+                let socket = self.sockets.get_mut::<tcp::Socket<'_>>(handle);
+                // Before the guest has answered there is nothing to end.
+                let can_close = matches!(
+                    socket.state(),
+                    tcp::State::Established | tcp::State::CloseWait
+                );
+                if connection.is_closing && can_close {
+                    socket.close();
+                }
+            }
+        }
+        (self.interface).poll(self.now, &mut self.link, &mut self.sockets);
         let mut over = Vec::new();
         for (id, connection) in &self.connections {
             if let Ok(handle) = connection.socket {
                 let socket = self.sockets.get::<tcp::Socket<'_>>(handle);
-                // The outside has said its last, and so has the guest: what remains is waiting for late packets.
-                if matches!(socket.state(), tcp::State::Closed | tcp::State::TimeWait)
-                    && socket.recv_queue() == 0
-                {
+                let is_over = match socket.state() {
+                    // The outside has said its last, and so has the guest: what remains is waiting for late packets.
+                    tcp::State::Closed | tcp::State::TimeWait => {
+                        connection.is_broken || socket.recv_queue() == 0
+                    }
+                    // The guest gave up before it was connected; others to the same destination must not get this one.
+                    tcp::State::Listen => true,
+                    _ => false,
+                };
+                if is_over {
                     over.push(*id);
                 }
             }
@@ -288,7 +326,7 @@ impl Gateway {
         for id in &over {
             self.forget(*id);
         }
-        over
+        self.over.append(&mut over);
     }
 
     /// How long nothing is to be done if nothing comes; none for ever.

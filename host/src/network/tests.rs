@@ -158,6 +158,48 @@ fn a_connection_that_breaks_off_is_reset_and_one_that_the_guest_resets_is_over()
 }
 
 #[test]
+fn what_nobody_reads_does_not_keep_a_broken_connection() {
+    let mut pair = Pair::new();
+    let handle = pair.dial(far());
+    let Some(Wish::Connect { id, .. }) = pair.gateway.next_wish() else {
+        panic!("no connection is wanted");
+    };
+    pair.gateway.connected(id);
+    pair.turn(10);
+    pair.socket(handle).send_slice(&[1; 5000]).unwrap();
+    pair.turn(10);
+    pair.gateway.refused(id);
+    pair.turn(10);
+    assert_eq!(pair.over, [id]);
+    assert!(!pair.gateway.is_busy());
+}
+
+#[test]
+fn a_guest_that_gives_up_leaves_nothing_to_the_next() {
+    let mut pair = Pair::new();
+    let handle = pair.dial(far());
+    let Some(Wish::Connect { id, .. }) = pair.gateway.next_wish() else {
+        panic!("no connection is wanted");
+    };
+    // It has gone when the outside answers.
+    pair.socket(handle).abort();
+    pair.sockets.remove(handle);
+    pair.gateway.connected(id);
+    pair.turn(100);
+    assert_eq!(pair.over, [id]);
+    let handle = pair.dial(far());
+    let Some(Wish::Connect { id: next, .. }) = pair.gateway.next_wish() else {
+        panic!("no connection is wanted");
+    };
+    assert_ne!(next, id);
+    // An end that comes before the connection does is kept for it.
+    pair.gateway.ended(next);
+    pair.gateway.connected(next);
+    pair.turn(10);
+    assert_eq!(pair.socket(handle).state(), tcp::State::CloseWait);
+}
+
+#[test]
 fn datagrams_pass_as_they_are() {
     let mut pair = Pair::new();
     let server = SocketAddrV4::new(NAME_SERVER_ADDRESS, 53);

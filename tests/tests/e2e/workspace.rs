@@ -145,6 +145,22 @@ fn what_programs_do_with_files_is_done_recorded_and_replayed() {
     );
 }
 
+/// A trace may hold little beyond what compresses, and a file may be as long as it likes where it is empty.
+#[test]
+fn holes_of_sparse_files_cost_nothing() {
+    let desk = Desk::new();
+    let sparse = File::create(desk.path("w/sparse")).unwrap();
+    sparse.set_len(1 << 32).unwrap();
+    let recorded = desk.record("w", "tail -c 5000000 sparse | wc -c").expect(0);
+    assert_eq!(recorded.stdout.trim(), "5000000");
+    let events = desk.reprise(&["events", "trace.rpt"]).expect(0).stdout;
+    assert!(
+        events.contains("workspace sparse, part 32767: zeros"),
+        "{events}"
+    );
+    desk.check_replay(&recorded);
+}
+
 #[test]
 fn random_operations_agree_with_a_model() {
     let desk = Desk::new();

@@ -99,10 +99,6 @@ impl App {
             Some(Choice::SaveFile { embeds_images }) => {
                 self.main
                     .ask(Command::Save { embeds_images }, Purpose::SaveForFile);
-                self.is_kept();
-                if let Some(Dialog::Share { is_saved, .. }) = &mut self.dialog {
-                    *is_saved = true;
-                }
             }
             Some(Choice::CopyLink) => {
                 self.is_kept();
@@ -130,6 +126,14 @@ impl App {
             Some(Choice::Close) => self.dialog = None,
             None if is_left => self.dialog = None,
             None => {}
+        }
+    }
+
+    /// What is open has been saved as a file.
+    pub(super) fn is_saved(&mut self) {
+        self.is_kept();
+        if let Some(Dialog::Share { is_saved, .. }) = &mut self.dialog {
+            *is_saved = true;
         }
     }
 

@@ -128,7 +128,10 @@ impl App {
                     self.trace = Some(bytes);
                     self.packed = packed;
                 }
-                Some(Purpose::SaveForFile) => self.host.save_file("recording.rpt", &bytes),
+                Some(Purpose::SaveForFile) => {
+                    self.host.save_file("recording.rpt", &bytes);
+                    self.is_saved();
+                }
                 _ => {}
             },
             Message::TracePart { bytes, is_last } => {

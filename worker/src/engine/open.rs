@@ -336,6 +336,10 @@ fn input(event: &TimedEvent, listing: Option<&Listing>) -> Option<Input> {
             offset: u64::from(key.extent) * EXTENT_BYTES,
             byte_len: match content {
                 Content::Bytes(bytes) => Some(bytes.len() as u64),
+                Content::Zeros => {
+                    let range = listing.map(|listing| key.range(listing));
+                    range.map(|range| range.end - range.start)
+                }
                 Content::Unreadable => None,
             },
         },

@@ -54,7 +54,12 @@ fn contents_are_an_event_and_part_of_the_state() {
     with.inject(&event(bytes(b"bytes"))).unwrap();
     assert_eq!(with.icount(), Icount(1));
     assert_ne!(with.state_hash().disks, before.disks);
-    for refused in [bytes(b"bytes"), Content::Unreadable, bytes(b"")] {
+    for refused in [
+        bytes(b"bytes"),
+        Content::Unreadable,
+        Content::Zeros,
+        bytes(b""),
+    ] {
         assert!(with.inject(&event(refused)).is_err());
     }
     assert_eq!(with.icount(), Icount(1));
@@ -109,6 +114,16 @@ fn disks_are_looked_at_up_to_their_end() {
     for (disk, offset) in [(0, 1021), (0, u64::MAX), (2, 0)] {
         assert_eq!(machine.look_at_disk(disk, offset, &mut seen), None);
     }
+}
+
+#[test]
+fn zeros_are_restored_as_such() {
+    let mut with = machine(Some(listing(5)));
+    with.inject(&event(Content::Zeros)).unwrap();
+    let mut restored = machine(Some(listing(5)));
+    restored.restore(&with.snapshot()).unwrap();
+    assert_eq!(restored.state_hash(), with.state_hash());
+    assert!(restored.inject(&event(bytes(b"bytes"))).is_err());
 }
 
 #[test]
