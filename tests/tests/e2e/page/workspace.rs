@@ -1,4 +1,4 @@
-//! A recording of a workspace on the page, where there is no such folder.
+//! Recordings of a workspace and of a network on the page, where there are none.
 
 use super::super::workspace::Desk;
 use super::*;
@@ -41,4 +41,19 @@ fn a_workspace_replays_on_the_page_and_can_be_shared_from_there() {
     other.order(Command::Open(TraceSource::Bytes(page.packed())));
     other.order(Command::Index);
     assert_eq!(other.verified(), recorded.end());
+}
+
+#[test]
+fn a_recording_of_a_network_replays_on_the_page() {
+    let desk = Desk::new();
+    // Nobody listens there: the gateway's answers are frames as well.
+    let arguments = ["record", "--net", "-o", "trace.rpt", "--"];
+    let command = ["wget", "-qO-", "http://10.0.2.2:1/"];
+    let recorded = desk.reprise(&[&arguments[..], &command].concat()).expect(1);
+    let mut page = Page::new();
+    page.open(&desk.path("trace.rpt"));
+    let is_frame = |input: &Input| matches!(input.kind, InputKind::Frame { .. });
+    assert!(page.recording().inputs.iter().any(is_frame));
+    page.order(Command::Index);
+    assert_eq!(page.verified(), recorded.end());
 }
