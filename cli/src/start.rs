@@ -191,12 +191,11 @@ impl Plan {
     pub(crate) fn start(&self, args: &GuestArgs, seed: Seed) -> anyhow::Result<Start> {
         // An unattended guest is one of several tries, whose seeds are told so that they can be repeated.
         let is_seeded = args.seed.is_some() || !self.is_attended;
-        let clock = args
-            .clock
-            .or(is_seeded.then_some(SEEDED_CLOCK_UNIX_SECONDS));
-        let clock_unix_nanoseconds = match clock {
+        let now = now_unix_nanoseconds()?;
+        let clock_unix_nanoseconds = match args.clock {
             Some(seconds) => seconds.saturating_mul(1_000_000_000),
-            None => now_unix_nanoseconds()?,
+            None if is_seeded => self.seeded_clock_unix_seconds(now) * 1_000_000_000,
+            None => now,
         };
         // The same seed gives the same execution, so what the guest draws follows from it too,
         // without being the same bytes.
@@ -218,6 +217,18 @@ impl Plan {
             interactive: self.is_interactive || args.input.is_some(),
             terminal: self.terminal,
             files: self.files.clone(),
+        })
+    }
+
+    /// The clock of a guest whose seed was given and whose clock was not: a function of the folder that it works in, whose
+    /// files must not be of the future, since `make` would not know what is newer.
+    fn seeded_clock_unix_seconds(&self, now_unix_nanoseconds: u64) -> u64 {
+        let newest = self.workspace.as_ref().and_then(|workspace| {
+            // A file from after now is a file with a wrong time.
+            workspace.newest_unix_seconds(now_unix_nanoseconds / 1_000_000_000)
+        });
+        newest.map_or(SEEDED_CLOCK_UNIX_SECONDS, |newest| {
+            SEEDED_CLOCK_UNIX_SECONDS.max(newest + 1)
         })
     }
 

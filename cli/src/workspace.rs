@@ -4,6 +4,7 @@ use crate::args::WorkspaceArg;
 use crate::say;
 use reprise_core::event::StartFile;
 use reprise_core::workspace::content::ContentKey;
+use reprise_core::workspace::listing::EntryKind;
 use reprise_host::WORKSPACE_FACTS_PATH;
 use reprise_images::workspace::WorkspaceFolder;
 use reprise_recorder::entry::EntryLog;
@@ -68,6 +69,18 @@ impl Workspace {
     /// Its listing's encoding.
     pub(crate) fn encoded_listing(&self) -> Arc<[u8]> {
         self.folder.borrow().encoded_listing()
+    }
+
+    /// When the newest of its files up to `limit` was last changed; both in seconds since 1970. None without files.
+    pub(crate) fn newest_unix_seconds(&self, limit: u64) -> Option<u64> {
+        let folder = self.folder.borrow();
+        let listing = folder.listing();
+        let entries = (0..listing.entry_count()).filter_map(|number| listing.entry(number));
+        entries
+            .filter(|entry| matches!(entry.kind, EntryKind::File { .. }))
+            .filter_map(|entry| u64::try_from(entry.mtime.seconds).ok())
+            .filter(|seconds| *seconds <= limit)
+            .max()
     }
 
     /// Hands over what the guest wants of it, and the rest of programs.

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::tools::{WASM_TARGET, build_reprise, build_wasm, cached_tool, cargo, run};
-use crate::{Failure, Result, checkout, demo, guest, setup, web_test};
+use crate::{Failure, Result, checkout, demo, guest, setup, test_images, web_test};
 
 /// What the tests need beside what the guest needs: the oracles, debuggers, a C compiler for wasm, a runtime for it.
 const TEST_PACKAGES: &[&str] = &[
@@ -54,7 +54,7 @@ of each stage.
 const TEST_USAGE: &str = "\
 Usage: cargo xtask test [FILTER]
 
-Installs what is missing, builds the guest, the binary and the wasm module, and runs every test. A FILTER runs only the
+Installs what is missing, builds the guest, container images of Debian, the binary and the wasm module, and runs every test. A FILTER runs only the
 tests whose name contains it.
 ";
 
@@ -163,7 +163,7 @@ fn ci(stages: &mut Stages) -> Result<()> {
 
 /// Installs everything that any stage needs, in one go.
 pub(crate) fn set_up() -> Result<()> {
-    let mut packages = [setup::GUEST_PACKAGES, TEST_PACKAGES].concat();
+    let mut packages = [setup::GUEST_PACKAGES, TEST_PACKAGES, test_images::PACKAGES].concat();
     if !crate::process::is_on_path("node") {
         packages.push("nodejs");
     }
@@ -193,6 +193,7 @@ fn test(filter: Option<&str>) -> Result<()> {
 pub(crate) fn test_with(filter: Option<&str>, environment: &[(&str, &str)]) -> Result<()> {
     set_up()?;
     guest::build()?;
+    test_images::build()?;
     let reprise = build_reprise()?;
     let wasm = build_wasm()?;
     let has_nextest = cargo(&["nextest", "--version"])

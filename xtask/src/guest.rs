@@ -26,11 +26,11 @@ mod cpio;
 mod initrd;
 mod kconfig;
 mod kernel;
-mod key;
+pub(crate) mod key;
 mod lock;
 mod manifest;
 mod programs;
-mod sources;
+pub(crate) mod sources;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -62,7 +62,7 @@ const NAME: &str = "default";
 pub(crate) const COMMAND_LINE: &str = "console=hvc0 quiet panic=-1";
 
 /// The time that goes wherever a build would put its own: 2026-01-01 00:00:00 UTC.
-const SOURCE_DATE_EPOCH: u32 = 1_767_225_600;
+pub(crate) const SOURCE_DATE_EPOCH: u32 = 1_767_225_600;
 
 /// Versions of the packages that decide the bytes of what is compiled.
 const TOOL_PACKAGES: &[&str] = &[
@@ -316,7 +316,7 @@ fn update_lock() -> Result<()> {
 
 /// A command with nothing of the caller's environment but where programs are: what a person has set in their shell
 /// must not reach the bytes.
-fn hermetic(program: &str) -> Command {
+pub(crate) fn hermetic(program: &str) -> Command {
     let mut command = Command::new(program);
     command.env_clear().envs(
         ["PATH", "HOME"]

@@ -9,6 +9,7 @@
 //! | [`guest`] | the default guest: kernel, initrd, manifest, from the recipe in `guest/` |
 //! | [`cache`] | the user's cache folder, locks, temporary folders |
 //! | [`ci`], [`soak`] | what must be green, and what takes too long for that |
+//! | [`test_images`] | container images that the tests run |
 //! | [`site`], [`web_test`] | the page as a folder to serve; browsers that try it |
 //! | [`demo`], [`mod@bench`] | the main job from end to end; how fast it is |
 //! | [`tools`] | cargo, and tools that are built once into the cache |
@@ -25,6 +26,7 @@ mod progress;
 mod setup;
 mod site;
 mod soak;
+mod test_images;
 mod tools;
 mod web_test;
 
@@ -43,6 +45,8 @@ Commands:
   bench    How fast the machine is, natively and as wasm, and what recording costs
   soak     The tests and comparisons that take hours
   setup    Install what is missing: Debian packages (as root or with sudo) and Rust targets
+  test-images
+           Make the container images that the tests run, of Debian for riscv64
   guest    Build the default guest into the user's cache; does nothing when it is there already
 
 Each command installs what it needs by itself and prints its own help with --help.
@@ -97,6 +101,7 @@ fn main() -> ExitCode {
         "web-test" => web_test::command(rest),
         "setup" => setup::command(rest),
         "guest" => guest::command(rest),
+        "test-images" => test_images::command(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(())

@@ -3,6 +3,7 @@
 //! `cargo xtask test` builds what these tests need and says where it is.
 
 mod container;
+mod debian;
 mod determinism;
 mod gdb;
 mod gdb_files;

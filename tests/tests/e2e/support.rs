@@ -30,6 +30,17 @@ pub(crate) fn reprise() -> Command {
 
 /// The folder of the default guest.
 pub(crate) fn guest() -> PathBuf {
+    current("guest")
+}
+
+/// A container image of Debian that `cargo xtask test-images` made, as `--image` takes it.
+pub(crate) fn test_image(name: &str) -> String {
+    let layout = current("test-images").join(name);
+    format!("oci:{}:latest", layout.display())
+}
+
+/// What is current in a folder of the cache.
+fn current(folder: &str) -> PathBuf {
     let variable = |name| {
         std::env::var_os(name)
             .filter(|value| !value.is_empty())
@@ -39,14 +50,14 @@ pub(crate) fn guest() -> PathBuf {
         .or_else(|| Some(variable("XDG_CACHE_HOME")?.join("reprise")))
         .or_else(|| Some(variable("HOME")?.join(".cache/reprise")))
         .expect("a home folder");
-    let current = cache.join("guest/current");
+    let current = cache.join(folder).join("current");
     let name = std::fs::read_to_string(&current).unwrap_or_else(|_| {
         panic!(
-            "{} is missing: `cargo xtask guest` builds the guest",
+            "{} is missing: `cargo xtask {folder}` makes it",
             current.display()
         )
     });
-    cache.join("guest").join(name.trim())
+    cache.join(folder).join(name.trim())
 }
 
 /// What a finished process left behind.

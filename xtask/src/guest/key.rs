@@ -6,13 +6,13 @@ use super::lock::Section;
 use crate::{Result, files};
 
 /// Collects what decides a part's bytes. Each piece carries its name and length, so no two sets of pieces collide.
-pub(super) struct Key {
+pub(crate) struct Key {
     hasher: blake3::Hasher,
 }
 
 impl Key {
     /// `part` holds a revision number, which changes when the way of building changes with no text of it hashed here.
-    pub(super) fn new(part: &str) -> Self {
+    pub(crate) fn new(part: &str) -> Self {
         let mut key = Self {
             hasher: blake3::Hasher::new(),
         };
@@ -27,7 +27,7 @@ impl Key {
         }
     }
 
-    pub(super) fn text(&mut self, name: &str, text: &str) {
+    pub(crate) fn text(&mut self, name: &str, text: &str) {
         self.bytes(name, text.as_bytes());
     }
 
@@ -55,7 +55,7 @@ impl Key {
     }
 
     /// The key: 32 hexadecimal digits, which is plenty to tell recipes apart and short enough to read.
-    pub(super) fn finish(&self) -> String {
+    pub(crate) fn finish(&self) -> String {
         let mut text = self.hasher.finalize().to_hex().to_string();
         text.truncate(32);
         text

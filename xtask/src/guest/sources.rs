@@ -8,7 +8,7 @@ use super::lock::Section;
 use crate::progress::Progress;
 use crate::{Failure, Result, files, process, setup};
 
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+pub(crate) const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// An apt with its own package lists, sources included.
 pub(super) struct PrivateApt {
@@ -207,6 +207,27 @@ impl PrivateApt {
         section.insert("version".to_owned(), full.to_owned());
         Ok(section)
     }
+}
+
+/// Where this machine has Debian's packages from.
+pub(crate) fn mirror() -> Result<String> {
+    let lines = match mirror_lines()? {
+        lines if lines.is_empty() => {
+            setup::update_package_lists()?;
+            mirror_lines()?
+        }
+        lines => lines,
+    };
+    // Each: kind, options, address, suite, component. Updates and security are other suites, security of another archive.
+    let found = lines.iter().find_map(|line| {
+        let mut words = line.split(' ').skip(2);
+        let (address, suite) = (words.next()?, words.next()?);
+        let is_release = !suite.contains(['-', '/']);
+        is_release.then(|| address.to_owned())
+    });
+    found.ok_or_else(|| {
+        Failure::usage("this machine's apt knows no Debian mirror; add one to its sources")
+    })
 }
 
 /// Lines for a list of sources: Debian's own mirrors, out of whatever this machine uses.
