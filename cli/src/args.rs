@@ -204,6 +204,16 @@ knows RISC-V will do. Where gdb goes, the page follows, and stays there when gdb
 do not move. A code lets one page in, once, and the next one is printed when that page has gone. Only this computer can \
 connect, only from a page that it serves itself or that --origin names. The codes go to standard output. Ctrl-C ends it.")]
     Bridge(BridgeArgs),
+    /// Tell what went into a recording, before it is given away.
+    #[command(after_help = "\
+Examples:
+  reprise scrub bug.rpt
+  reprise scrub bug.rpt --json | jq .environment
+
+Told are the command, the names of the environment's variables, files that were added, what was typed, the workspace's files whose bytes are in the \
+trace, whom the guest heard from over the network, and, under `look at`, what holds secrets as a rule, going by its name. --json tells \
+all of it, with the variables' values. Nothing is taken out: a recording without something is made without it.")]
+    Scrub(ScrubArgs),
     /// Print the link that opens a trace in the page.
     #[command(after_help = "\
 Examples:
@@ -212,7 +222,8 @@ Examples:
   reprise share big.rpt --url https://example.org/traces/big.rpt
 
 A small trace is in the link itself, and no server ever sees it. A larger one is to be put on a web server first. \
-Whoever gets the link sees everything that was typed and printed, all memory of the machine, and the files that were added.")]
+Whoever gets the link sees everything that was typed and printed, all memory of the machine, and the files that were added: what went \
+into the recording is told, as by `reprise scrub`, and a person at a terminal is asked.")]
     Share(ShareArgs),
     /// Write the recording inside a link to a file.
     #[command(after_help = "\
@@ -656,6 +667,16 @@ pub(crate) struct BridgeArgs {
 }
 
 #[derive(Args, Debug)]
+pub(crate) struct ScrubArgs {
+    /// The trace.
+    #[arg(value_name = "FILE")]
+    pub(crate) trace: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args, Debug)]
 pub(crate) struct ShareArgs {
     /// The trace.
     #[arg(value_name = "FILE")]
@@ -669,6 +690,9 @@ pub(crate) struct ShareArgs {
     /// Where the trace can be fetched: the link names that, and holds no trace.
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
+    /// Do not ask.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Args, Debug)]

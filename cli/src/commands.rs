@@ -11,6 +11,7 @@ pub(crate) mod record;
 pub(crate) mod replay;
 pub(crate) mod run;
 pub(crate) mod save;
+pub(crate) mod scrub;
 pub(crate) mod serve;
 pub(crate) mod share;
 pub(crate) mod travel_bench;

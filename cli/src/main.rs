@@ -6,6 +6,7 @@ mod bridge;
 mod commands;
 mod console;
 mod container;
+mod contents;
 mod date;
 mod escape;
 mod gdb;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Command::Convert(args) => commands::convert::convert(&args),
         Command::Serve(args) => commands::serve::serve(&args),
         Command::Bridge(args) => commands::bridge::bridge(&args),
+        Command::Scrub(args) => commands::scrub::scrub(&args),
         Command::Share(args) => commands::share::share(&args),
         Command::Save(args) => commands::save::save(&args),
         Command::Bare(args) => commands::bare::bare(&args),

@@ -10,6 +10,30 @@ pub(crate) fn line(text: impl Display) {
     let _ = writeln!(io::stderr(), "{text}");
 }
 
+/// Text from a trace, which may be a stranger's, as a terminal may see it.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|letter| {
+            if letter.is_control() {
+                '\u{fffd}'
+            } else {
+                letter
+            }
+        })
+        .collect()
+}
+
+/// Asks the person, who answers with `y` for yes. True without asking where nobody sits at the terminal.
+pub(crate) fn confirm(question: &str) -> io::Result<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(true);
+    }
+    write!(io::stderr(), "{question} [y/N] ")?;
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
 /// A progress bar over `total` steps with a name in front; invisible where standard error is no
 /// terminal or shows the guest's console.
 pub(crate) fn progress(name: &'static str, total: u64, is_shown: bool) -> ProgressBar {

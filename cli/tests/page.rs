@@ -75,6 +75,36 @@ fn a_link_names_where_a_large_trace_is() {
 }
 
 #[test]
+fn what_goes_away_with_a_trace_is_told() {
+    let place = Place::new();
+    place.write("api_token", "twelve bytes");
+    let arguments = ["--add", "api_token:/root/", "--", "0"];
+    place.record("trace", &arguments).expect_status(0);
+    let told = place.run(&["scrub", "trace"]).expect_status(0).stdout;
+    for line in [
+        "command        0\n",
+        "added          12 bytes: /root/api_token\n",
+        "look at        /root/api_token\n",
+    ] {
+        assert!(told.contains(line), "{told}");
+    }
+    let told = place.run(&["scrub", "trace", "--json"]).expect_status(0);
+    let told: serde_json::Value = serde_json::from_str(&told.stdout).expect("JSON");
+    assert_eq!(told["files_added"][0]["bytes"], 12);
+    assert_eq!(told["likely_secrets"][0], "/root/api_token");
+    // Who shares it hears of it, and is not asked where nobody could answer.
+    let shared = place.run(&["share", "trace"]).expect_status(0);
+    assert!(
+        shared.stderr.contains("look at      /root/api_token"),
+        "{}",
+        shared.stderr
+    );
+    place
+        .run(&["scrub", "guest/Image"])
+        .expect_refusal("not a Reprise trace");
+}
+
+#[test]
 fn a_site_and_a_trace_are_served_to_this_computer() {
     let place = Place::new();
     place.record("a trace.rpt", &["--", "0"]).expect_status(0);

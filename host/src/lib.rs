@@ -66,7 +66,7 @@ pub use limits::Limits;
 pub use oci::{ImageConfig, Place, Progress, Unpacked, Unpacker, Want};
 pub use site::{
     FACTS_PATH, SITE_CONTAINER_BYTES_MAX, SiteContainer, SiteContainerEntry, SiteImage,
-    WORKSPACE_FACTS_PATH, WORKSPACE_PATH,
+    WORKSPACE_FACTS_PATH, WORKSPACE_PATH, is_own_start_file,
 };
 pub use spool::{MemorySpool, Spool};
 pub use tree::{Content, Metadata, Node, NodeId, NodeKind, Time, Tree, TreeBuilder, Walk};

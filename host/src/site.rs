@@ -14,6 +14,12 @@ pub const FACTS_PATH: &str = "/.reprise-container";
 /// Where init looks for how the workspace is to be mounted: a start file of this path. `guest/init/workspace.h` describes it.
 pub const WORKSPACE_FACTS_PATH: &str = "/.reprise-workspace";
 
+/// Whether a file of the start is one that tells the guest's init something, not one of a person's.
+#[must_use]
+pub fn is_own_start_file(path: &str) -> bool {
+    [FACTS_PATH, WORKSPACE_FACTS_PATH].contains(&path)
+}
+
 /// Where the guest has the workspace.
 pub const WORKSPACE_PATH: &str = "/workspace";
 

@@ -4,6 +4,7 @@ use crate::args::InfoArgs;
 use crate::commands::events::line_from_start;
 use crate::date::Date;
 use crate::open::folders;
+use crate::say::printable;
 use crate::seed::Seed;
 use crate::trace_file::TraceFile;
 use reprise_core::machine::MACHINE_VERSION;
@@ -326,19 +327,6 @@ fn print(
 fn counted(count: u64, one: &str, many: &str) -> String {
     let what = if count == 1 { one } else { many };
     format!("{count} {what}")
-}
-
-/// Text from a trace, which may be a stranger's, as a terminal may see it.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|letter| {
-            if letter.is_control() {
-                '\u{fffd}'
-            } else {
-                letter
-            }
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! `reprise share`.
 
+use super::scrub::ALWAYS;
 use super::serve::PORT;
 use crate::args::ShareArgs;
+use crate::contents::Contents;
 use crate::say;
 use crate::trace_file::TraceFile;
 use anyhow::{Context, bail};
@@ -33,12 +35,24 @@ pub(crate) fn share(args: &ShareArgs) -> anyhow::Result<u8> {
     let at = args.at.map_or_else(String::new, |at| format!("&at={at}"));
     let version = file.header().machine_version;
     let site = site_url(args);
+    tell_contents(&file)?;
+    if !args.yes && !say::confirm("Print the link?")? {
+        return Ok(1);
+    }
     writeln!(io::stdout(), "{site}#{trace}{at}&v={version}")?;
-    say::line(
-        "reprise: whoever gets the link sees everything that was typed and printed, all memory of the machine, and the files \
-         that were added",
-    );
     Ok(0)
+}
+
+/// Says what somebody who gets the trace gets with it.
+fn tell_contents(file: &TraceFile) -> anyhow::Result<()> {
+    say::line(format_args!(
+        "reprise: this went into {}; {ALWAYS}",
+        file.path().display()
+    ));
+    for (name, value) in Contents::of(file)?.rows() {
+        say::line(format_args!("  {name:<12} {value}"));
+    }
+    Ok(())
 }
 
 /// Address of the page.

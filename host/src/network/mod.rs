@@ -16,6 +16,7 @@
 //!   take, or to drop.
 
 mod datagram;
+pub mod peers;
 mod wire;
 
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
