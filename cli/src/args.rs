@@ -1,5 +1,6 @@
 //! The command line.
 
+use crate::network::Forward;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use reprise_images::container::ContainerSource;
@@ -334,6 +335,10 @@ pub(crate) struct GuestArgs {
     /// receives is in the trace, which replays without a network.
     #[arg(long)]
     pub(crate) net: bool,
+    /// Let programs of this computer reach a port of the guest's at a port of 127.0.0.1; 0 is any free one. The guest itself reaches
+    /// nothing without --net. May be given several times.
+    #[arg(short = 'p', long, value_name = "HOST:GUEST")]
+    pub(crate) publish: Vec<Forward>,
     /// Attach a disk image. The guest's writes stay in the machine; the file is not changed.
     #[arg(long, value_name = "FILE")]
     pub(crate) disk: Vec<PathBuf>,
@@ -605,6 +610,9 @@ pub(crate) struct LiveGuestArgs {
     /// With --live, let the guest reach whatever this computer reaches.
     #[arg(long, requires = "live")]
     pub(crate) net: bool,
+    /// With --live, let programs of this computer reach a port of the guest's.
+    #[arg(short = 'p', long, value_name = "HOST:GUEST", requires = "live")]
+    pub(crate) publish: Vec<Forward>,
     /// With --live, type this file into the guest.
     #[arg(long, value_name = "FILE", requires = "live")]
     pub(crate) input: Option<PathBuf>,

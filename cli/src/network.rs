@@ -3,6 +3,8 @@
 //! The gateway (`reprise_host::network`) stands between the guest's frames and the sockets here, which tasks on a thread of their own
 //! serve; they hand over what comes and wake whoever waits for the guest.
 
+use crate::say;
+use anyhow::Context;
 use reprise_core::output::{Output, OutputKind};
 use reprise_host::network::{ConnectionId, GATEWAY_ADDRESS, Gateway, NAME_SERVER_ADDRESS, Wish};
 use reprise_recorder::entry::EntryLog;
@@ -13,12 +15,13 @@ use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc as news;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
@@ -34,6 +37,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const PORT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Ports of the guest's that are held open at a time.
 const PORTS_MAX: usize = 256;
+/// How long nobody is let in after that has failed.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of the longest datagram.
 const DATAGRAM_BYTES_MAX: usize = 64 << 10;
 
@@ -42,6 +47,11 @@ enum News {
     Connected(ConnectionId),
     /// There is no such connection, or no more.
     Broken(ConnectionId),
+    /// Somebody wants to speak with a port of the guest's.
+    Arrived {
+        port: u16,
+        stream: TcpStream,
+    },
     Datagram {
         to: u16,
         from: SocketAddrV4,
@@ -91,6 +101,48 @@ pub(crate) struct Network {
     /// Of each port from which the guest has sent datagrams.
     ports: BTreeMap<u16, mpsc::Sender<(SocketAddrV4, Vec<u8>)>>,
     name_server: Option<Ipv4Addr>,
+    reach: Reach,
+}
+
+/// Whom the guest can speak with.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Reach {
+    /// Whatever this computer reaches.
+    pub(crate) outwards: bool,
+    /// Whoever connects to these ports of this computer.
+    pub(crate) inwards: Vec<Forward>,
+}
+
+impl Reach {
+    /// Whether there is a network at all.
+    pub(crate) fn is_any(&self) -> bool {
+        self.outwards || !self.inwards.is_empty()
+    }
+}
+
+/// A port of this computer's loopback interface that leads to one of the guest's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Forward {
+    /// This computer's; 0 is any free one.
+    pub(crate) host: u16,
+    /// The guest's.
+    pub(crate) guest: u16,
+}
+
+impl FromStr for Forward {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let ports = text.split_once(':');
+        let parsed = ports.and_then(|(host, guest)| {
+            let guest = guest.parse().ok().filter(|port| *port != 0)?;
+            let host = host.parse().ok()?;
+            Some(Self { host, guest })
+        });
+        parsed.ok_or_else(|| {
+            "write it as HOST:GUEST, two ports; HOST may be 0, which is any free one".to_owned()
+        })
+    }
 }
 
 impl std::fmt::Debug for Network {
@@ -102,8 +154,8 @@ impl std::fmt::Debug for Network {
 }
 
 impl Network {
-    /// The outside without anything going on.
-    pub(crate) fn open() -> io::Result<Self> {
+    /// The outside without anything going on. Where forwarded ports lead is told.
+    pub(crate) fn open(reach: &Reach, is_quiet: bool) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -112,14 +164,29 @@ impl Network {
         let bell = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
+        let teller = Teller {
+            news: sender,
+            datagrams: Arc::default(),
+            bell: Arc::new(bell),
+        };
+        for forward in &reach.inwards {
+            let at = SocketAddrV4::new(Ipv4Addr::LOCALHOST, forward.host);
+            let listener = (runtime.block_on(TcpListener::bind(at)))
+                .with_context(|| format!("port {} cannot be forwarded", forward.host))?;
+            if !is_quiet {
+                let at = listener.local_addr()?;
+                say::line(format_args!(
+                    "reprise: {at} leads to the guest's port {}",
+                    forward.guest
+                ));
+            }
+            runtime.spawn(accept(listener, forward.guest, teller.clone()));
+        }
         Ok(Self {
             gateway: Gateway::new(u64::from_le_bytes(seed)),
             runtime,
-            teller: Teller {
-                news: sender,
-                datagrams: Arc::default(),
-                bell: Arc::new(bell),
-            },
+            teller,
+            reach: reach.clone(),
             news: receiver,
             pipes: BTreeMap::new(),
             ports: BTreeMap::new(),
@@ -134,7 +201,7 @@ impl Network {
 
     /// Whether something may come from outside that wakes the guest.
     pub(crate) fn is_busy(&self) -> bool {
-        self.gateway.is_busy() || !self.ports.is_empty()
+        self.gateway.is_busy() || !self.ports.is_empty() || !self.reach.inwards.is_empty()
     }
 
     /// Hands over what the guest has sent and what has come for it; how long it may then rest.
@@ -155,6 +222,7 @@ impl Network {
             match news {
                 News::Connected(id) => self.gateway.connected(id),
                 News::Broken(id) => self.gateway.refused(id),
+                News::Arrived { port, stream } => self.arrive(port, stream),
                 News::Datagram { to, from, bytes } => {
                     self.teller.datagrams.fetch_sub(1, Ordering::Relaxed);
                     if session.waiting_frame_count() < FRAMES_MAX {
@@ -166,6 +234,8 @@ impl Network {
         self.ports.retain(|_, port| !port.is_closed());
         while let Some(wish) = self.gateway.next_wish() {
             match wish {
+                Wish::Connect { id, .. } if !self.reach.outwards => self.gateway.refused(id),
+                Wish::Datagram { .. } if !self.reach.outwards => {}
                 Wish::Connect { id, to } => self.connect(id, to),
                 Wish::Datagram { from, to, bytes } => self.send(from, to, bytes),
             }
@@ -188,7 +258,8 @@ impl Network {
         self.gateway.rest(now)
     }
 
-    fn connect(&mut self, id: ConnectionId, to: SocketAddrV4) {
+    /// A pipe to a connection's task: what the task reads from and writes to.
+    fn pipe(&mut self, id: ConnectionId) -> (mpsc::Receiver<Vec<u8>>, mpsc::Sender<Vec<u8>>) {
         let (out, from_guest) = mpsc::channel(PIECES_MAX);
         let (to_guest, back) = mpsc::channel(PIECES_MAX);
         let pipe = Pipe {
@@ -198,6 +269,26 @@ impl Network {
             has_ended: false,
         };
         self.pipes.insert(id, pipe);
+        (from_guest, to_guest)
+    }
+
+    fn arrive(&mut self, port: u16, stream: TcpStream) {
+        // Where there are too many, it ends again.
+        let Some(id) = self.gateway.dial(port) else {
+            return;
+        };
+        let (from_guest, to_guest) = self.pipe(id);
+        let teller = self.teller.clone();
+        self.runtime.spawn(async move {
+            let _ = stream.set_nodelay(true);
+            if serve(stream, from_guest, to_guest, &teller).await.is_err() {
+                teller.tell(News::Broken(id));
+            }
+        });
+    }
+
+    fn connect(&mut self, id: ConnectionId, to: SocketAddrV4) {
+        let (from_guest, to_guest) = self.pipe(id);
         let teller = self.teller.clone();
         let task = async move {
             let connecting = TcpStream::connect(outside(to));
@@ -232,6 +323,17 @@ impl Network {
         if let Some(port) = self.ports.get(&from) {
             // A network that is full loses datagrams.
             let _ = port.try_send((to, bytes));
+        }
+    }
+}
+
+/// Hands over whoever connects to a forwarded port.
+async fn accept(listener: TcpListener, port: u16, teller: Teller) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => teller.tell(News::Arrived { port, stream }),
+            // Out of descriptors, say: some will be free again.
+            Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }
     }
 }
@@ -383,6 +485,23 @@ async fn exchange(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn forwards_are_two_ports() {
+        let forward = |host, guest| Ok(Forward { host, guest });
+        assert_eq!("8080:80".parse(), forward(8080, 80));
+        assert_eq!("0:80".parse(), forward(0, 80));
+        for text in [
+            "80",
+            "80:0",
+            "8080:",
+            ":80",
+            "65536:80",
+            "127.0.0.1:8080:80",
+        ] {
+            assert!(text.parse::<Forward>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn name_servers() {

@@ -3,7 +3,7 @@
 use crate::args::{GuestArgs, ImageArg};
 use crate::container::{self, Run};
 use crate::live::Outside;
-use crate::network::Network;
+use crate::network::{Network, Reach};
 use crate::open::{BROWSER_RAM_BYTES_MAX, check_ram};
 use crate::say;
 use crate::seed::Seed;
@@ -48,9 +48,10 @@ pub(crate) struct Plan {
     files: Vec<StartFile>,
     script: Option<Vec<u8>>,
     workspace: Option<Workspace>,
-    has_network: bool,
+    reach: Reach,
     is_attended: bool,
     is_interactive: bool,
+    is_quiet: bool,
     terminal: TerminalSize,
 }
 
@@ -93,7 +94,11 @@ impl Plan {
                  docker-archive:FILE"
             );
         }
-        if args.net && !guest.mounts_workspaces {
+        let reach = Reach {
+            outwards: args.net,
+            inwards: args.publish.clone(),
+        };
+        if reach.is_any() && !guest.mounts_workspaces {
             bail!("the guest is too old to have a network: run `cargo xtask guest`");
         }
         let workspace = match &args.workspace {
@@ -146,9 +151,10 @@ impl Plan {
             files,
             script,
             workspace,
-            has_network: args.net,
+            reach,
             is_attended,
             is_interactive,
+            is_quiet: args.quiet,
             terminal: terminal.unwrap_or_default(),
         })
     }
@@ -162,7 +168,7 @@ impl Plan {
             boot: BootKind::Linux,
             command_line: self.guest.command_line.clone(),
             terminal: self.terminal,
-            network: self.has_network.then_some(GUEST_MAC),
+            network: self.reach.is_any().then_some(GUEST_MAC),
             ..MachineConfig::default()
         }
     }
@@ -234,8 +240,10 @@ impl Plan {
 
     /// What of this computer one run of the guest has.
     pub(crate) fn outside(&self) -> anyhow::Result<Outside> {
-        let network = match self.has_network {
-            true => Some(Network::open().context("the network cannot be had")?),
+        let network = match self.reach.is_any() {
+            true => Some(
+                Network::open(&self.reach, self.is_quiet).context("the network cannot be had")?,
+            ),
             false => None,
         };
         Ok(Outside {
@@ -262,7 +270,7 @@ impl Plan {
     /// Whether the guest's idle time takes wall time.
     pub(crate) fn pacing(&self, args: &GuestArgs) -> Pacing {
         // The outside takes its time, and the guest must not think that it takes years.
-        if args.paced || self.has_network && !args.fast {
+        if args.paced || self.reach.is_any() && !args.fast {
             return Pacing::Paced;
         }
         if args.fast || self.script.is_some() || !stdin_may_wait() {

@@ -45,14 +45,20 @@ pub const CONNECTIONS_MAX: usize = 1024;
 /// Bytes on their way in one direction of a connection.
 const BUFFER_BYTES: usize = 128 << 10;
 
-/// A connection from the guest's side: its own port, and where it wants to.
+/// The gateway's own ports for connections to the guest: from here on (RFC 6335, 6, the dynamic ports).
+const DIAL_PORT_MIN: u16 = 49_152;
+
+/// How long the guest may say nothing at all on a connection that was made to it, while something is owed to it.
+const DIAL_TIMEOUT: smoltcp::time::Duration = smoltcp::time::Duration::from_secs(30);
+
+/// A connection from the guest's side: its own port, and that of the other side.
 type Way = (u16, SocketAddrV4);
 
 /// Names a connection of the guest's.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
 pub struct ConnectionId(pub u64);
 
-/// What the guest wants of the outside.
+/// What the guest wants of the outside. Connections to it come about by [`Gateway::dial`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Wish {
     /// A connection. The answer is [`Gateway::connected`] or [`Gateway::refused`].
@@ -178,6 +184,36 @@ impl Gateway {
         self.wishes.push_back(Wish::Connect { id, to: way.1 });
     }
 
+    /// Connects to a port of the guest's, for somebody outside. Where the guest does not take it, it is over at once; until it has,
+    /// [`Gateway::room`] is 0. None if there are too many connections.
+    pub fn dial(&mut self, port: u16) -> Option<ConnectionId> {
+        if self.connections.len() >= CONNECTIONS_MAX || port == 0 {
+            return None;
+        }
+        // Fewer connections than ports, so one is free.
+        let own = (DIAL_PORT_MIN..=u16::MAX)
+            .map(|own| SocketAddrV4::new(GATEWAY_ADDRESS, own))
+            .find(|own| !self.ways.contains_key(&(port, *own)))?;
+        let mut socket = new_socket();
+        // A guest that does not answer, not even by a refusal, has no network yet.
+        socket.set_timeout(Some(DIAL_TIMEOUT));
+        let to = IpEndpoint::from(SocketAddrV4::new(GUEST_ADDRESS, port));
+        let context = self.interface.context();
+        socket.connect(context, to, IpEndpoint::from(own)).ok()?;
+        self.last_id += 1;
+        let id = ConnectionId(self.last_id);
+        let way = (port, own);
+        self.ways.insert(way, id);
+        let connection = Connection {
+            way,
+            socket: Ok(self.sockets.add(socket)),
+            is_closing: false,
+            is_broken: false,
+        };
+        self.connections.insert(id, connection);
+        Some(id)
+    }
+
     /// The outside took a connection.
     pub fn connected(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else {
@@ -187,10 +223,7 @@ impl Gateway {
             return;
         };
         let frame = std::mem::take(frame);
-        let buffer = || tcp::SocketBuffer::new(vec![0; BUFFER_BYTES]);
-        let mut socket = tcp::Socket::new(buffer(), buffer());
-        socket.set_nagle_enabled(false);
-        socket.set_ack_delay(None);
+        let mut socket = new_socket();
         let at = IpEndpoint::from(connection.way.1);
         // It is new and the port is not 0, since the guest's packet named it.
         let is_listening = socket.listen(at).is_ok();
@@ -264,7 +297,10 @@ impl Gateway {
             return false;
         };
         let socket = self.sockets.get::<tcp::Socket<'_>>(*handle);
-        let has_begun = !matches!(socket.state(), tcp::State::Listen | tcp::State::SynReceived);
+        let has_begun = !matches!(
+            socket.state(),
+            tcp::State::Listen | tcp::State::SynReceived | tcp::State::SynSent
+        );
         has_begun && !socket.may_recv()
     }
 
@@ -357,6 +393,14 @@ impl Gateway {
             }
         }
     }
+}
+
+fn new_socket() -> tcp::Socket<'static> {
+    let buffer = || tcp::SocketBuffer::new(vec![0; BUFFER_BYTES]);
+    let mut socket = tcp::Socket::new(buffer(), buffer());
+    socket.set_nagle_enabled(false);
+    socket.set_ack_delay(None);
+    socket
 }
 
 fn instant(since_start: Duration) -> Instant {

@@ -118,6 +118,57 @@ fn a_connection_carries_bytes_both_ways_and_ends() {
 }
 
 #[test]
+fn a_connection_to_the_guest_carries_bytes_and_ends() {
+    let mut pair = Pair::new();
+    let buffer = || tcp::SocketBuffer::new(vec![0; 64 << 10]);
+    let mut listening = tcp::Socket::new(buffer(), buffer());
+    listening.listen(8000).unwrap();
+    let handle = pair.sockets.add(listening);
+    let id = pair.gateway.dial(8000).unwrap();
+    assert_eq!(pair.gateway.room(id), 0);
+    assert!(!pair.gateway.is_read_out(id));
+    pair.turn(10);
+    assert!(pair.gateway.room(id) > 0);
+    assert_eq!(pair.gateway.write(id, b"GET /"), 5);
+    pair.turn(10);
+    let mut got = [0; 10];
+    assert_eq!(pair.socket(handle).recv_slice(&mut got), Ok(5));
+    pair.socket(handle).send_slice(b"200").unwrap();
+    pair.socket(handle).close();
+    pair.turn(10);
+    assert_eq!(pair.gateway.read(id, 10), b"200");
+    assert!(pair.gateway.is_read_out(id));
+    pair.gateway.ended(id);
+    pair.turn(100);
+    assert_eq!(pair.over, [id]);
+    assert!(!pair.gateway.is_busy());
+
+    // Nobody listens there.
+    let refused = pair.gateway.dial(8001).unwrap();
+    pair.turn(10);
+    assert_eq!(pair.over, [id, refused]);
+    assert_eq!(pair.gateway.dial(0), None);
+}
+
+#[test]
+fn a_guest_without_a_network_is_not_reached() {
+    let mut gateway = Gateway::new(1);
+    let id = gateway.dial(80).unwrap();
+    let mut over = Vec::new();
+    for second in 0..60 {
+        over.extend(gateway.poll(Duration::from_secs(second)));
+        while gateway.next_frame().is_some() {}
+    }
+    assert_eq!(over, [id]);
+    // As many at a time as there may be connections, each from a port of its own.
+    let dialed: BTreeMap<_, _> = (0..CONNECTIONS_MAX)
+        .map(|_| (gateway.dial(80).unwrap(), ()))
+        .collect();
+    assert_eq!(dialed.len(), CONNECTIONS_MAX);
+    assert_eq!(gateway.dial(80), None);
+}
+
+#[test]
 fn a_connection_that_is_refused_is_reset() {
     let mut pair = Pair::new();
     let handle = pair.dial(far());

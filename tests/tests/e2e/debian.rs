@@ -5,8 +5,10 @@
 
 use super::gdb::{check_order, gdb};
 use super::support::{Finished, finish, folder, reprise, test_image};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
@@ -199,6 +201,61 @@ fn python_serves_and_fetches() {
             "connect returns 0 to python3",
             "calls connect(",
             "python3 client.py http://10.0.2.2:",
+        ],
+    );
+}
+
+#[test]
+fn a_server_in_the_guest_is_reached_by_a_forwarded_port() {
+    let (place, workspace) = place(&[]);
+    fs::write(workspace.join("served.txt"), "a file of the folder\n").unwrap();
+    let trace = place.path().join("trace.rpt");
+    let mut recorder = reprise();
+    recorder
+        .current_dir(place.path())
+        .args(["record", "--seed", "3", "--image"])
+        .arg(test_image("python"))
+        .args(["--workspace", "w", "-p", "0:8000", "-o"])
+        .arg(&trace)
+        .args(["--", "python3", "-u", "-m", "http.server", "8000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = recorder.spawn().unwrap();
+    let mut told = BufReader::new(child.stderr.take().unwrap()).lines();
+    let port = told.find_map(|line| {
+        let line = line.unwrap();
+        let address = line.strip_prefix("reprise: 127.0.0.1:")?;
+        address
+            .strip_suffix(" leads to the guest's port 8000")?
+            .parse::<u16>()
+            .ok()
+    });
+    let mut printed = BufReader::new(child.stdout.take().unwrap()).lines();
+    let is_up = |line: std::io::Result<String>| line.unwrap().contains("Serving HTTP");
+    assert!(printed.by_ref().any(is_up));
+
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(("127.0.0.1", port.unwrap())).unwrap();
+        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(get("/served.txt").ends_with("\r\n\r\na file of the folder\n"));
+    assert!(get("/missing").contains("404 File not found"));
+
+    let pid = Pid::from_child(&child);
+    kill_process(pid, Signal::INT).unwrap();
+    let told: Vec<_> = told.map(Result::unwrap).collect();
+    drop(printed);
+    child.wait().unwrap();
+    let replayed = finish(reprise().arg("replay").arg(&trace)).expect(0);
+    assert!(told.iter().any(|line| line == replayed.end()), "{told:?}");
+    check_order(
+        &replayed.stdout,
+        &[
+            "\"GET /served.txt HTTP/1.0\" 200",
+            "\"GET /missing HTTP/1.0\" 404",
         ],
     );
 }

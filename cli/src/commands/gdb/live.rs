@@ -33,6 +33,7 @@ pub(super) fn gdb_live(args: &GdbArgs) -> anyhow::Result<u8> {
         add: args.guest.add.clone(),
         workspace: args.guest.workspace.clone(),
         net: args.guest.net,
+        publish: args.guest.publish.clone(),
         disk: Vec::new(),
         input: args.guest.input.clone(),
         max_icount: None,
