@@ -20,9 +20,16 @@ use std::io::Write;
 pub enum Compression {
     /// Fast, for a recording in progress: zstd level 3.
     Live,
-    /// Small, for a trace that is finished: zstd level 19.
+    /// Small, for a trace that is finished: zstd level 19, and level 3 behind the first mebibytes of a kind.
     Best,
 }
+
+/// Bytes of records that are compressed as well as can be, some 12 MB of them a second. What goes into a link, and all
+/// that people type, is below that; a recording with more has downloads or files in it, and most of those are compressed already.
+const BEST_RECORD_BYTES_MAX: u64 = 4 << 20;
+
+/// Likewise of blobs: the default guest's kernel and initrd.
+const BEST_BLOB_BYTES_MAX: u64 = 16 << 20;
 
 /// Pages in a chunk of them (1 MiB): a keyframe needs few pages of many chunks, and each of these is read as a whole.
 const PAGES_CHUNK_PAGES: usize = 256;
@@ -37,6 +44,14 @@ impl Compression {
             Self::Live => 3,
             Self::Best => 19,
         }
+    }
+
+    /// The level for a chunk behind so many bytes of its kind.
+    const fn level_behind(self, raw_bytes: u64, best_bytes_max: u64) -> i32 {
+        if raw_bytes >= best_bytes_max {
+            return Self::Live.level();
+        }
+        self.level()
     }
 }
 
@@ -69,6 +84,9 @@ pub struct TraceWriter<W> {
     pending: Vec<u8>,
     pending_base_icount: u64,
     page_numbers: PageNumbers,
+    /// Bytes of records and of blobs so far, before compression.
+    record_bytes: u64,
+    blob_bytes: u64,
     failed: bool,
 }
 
@@ -104,6 +122,8 @@ impl<W: Write> TraceWriter<W> {
             pending: Vec::new(),
             pending_base_icount: 0,
             page_numbers: PageNumbers::default(),
+            record_bytes: 0,
+            blob_bytes: 0,
             failed: false,
         };
         writer.write(&preamble.bytes())?;
@@ -376,8 +396,19 @@ impl<W: Write> TraceWriter<W> {
         let at_byte = self.at_byte;
         let level = match kind {
             ChunkKind::Pages => PAGES_LEVEL,
-            _ => self.compression.level(),
+            ChunkKind::Records => {
+                (self.compression).level_behind(self.record_bytes, BEST_RECORD_BYTES_MAX)
+            }
+            ChunkKind::Blob => {
+                (self.compression).level_behind(self.blob_bytes, BEST_BLOB_BYTES_MAX)
+            }
+            ChunkKind::Index | ChunkKind::Other(_) => self.compression.level(),
         };
+        match kind {
+            ChunkKind::Records => self.record_bytes += raw.len() as u64,
+            ChunkKind::Blob => self.blob_bytes += raw.len() as u64,
+            ChunkKind::Pages | ChunkKind::Index | ChunkKind::Other(_) => {}
+        }
         let stored =
             compress(raw, level).map_err(|source| self.fail(TraceError::Io { at_byte, source }))?;
         let mut header = ChunkHeader {

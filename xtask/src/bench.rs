@@ -16,12 +16,12 @@ use crate::tools::{build_reprise, build_wasm, run};
 use crate::{Failure, Result, cache, checkout, ci, files, guest, process, web_test};
 
 const USAGE: &str = "\
-Usage: cargo xtask bench [--quick | --web]
+Usage: cargo xtask bench [--quick] [--outside | --web]
 
 Prints million guest instructions per CPU second for the benchmark programs of the guest: natively, while recording, and
 replayed as wasm in node; the CPU seconds from power-on to init; and, where qemu-system-riscv64 is installed, its CPU seconds for
-the same work. Then what a workspace and a network let through, and how much larger than that their traces are. Then how fast time travel is, in a recording of some 3.7 G steps that is kept in the cache. --quick does a tenth of the
-work. On a loaded machine take ratios, not absolutes.
+the same work. Then what containers cost and what a workspace and a network let through, and how much larger than that their traces are. Then how fast time travel is, in a recording of some 3.7 G steps that is kept in the cache. --quick does a tenth of the
+work, --outside that about containers, workspace and network alone. On a loaded machine take ratios, not absolutes.
 
 --web measures the page in Chromium instead: what is sent, how long a boot, an echo, a scrub, a seek and a step take, and the
 memory of the tab. It is drawn without a graphics card there.
@@ -82,6 +82,7 @@ impl Cost {
 /// `cargo xtask bench`.
 pub(crate) fn command(arguments: &[String]) -> Result<()> {
     let mut divisor = 1;
+    let mut is_outside_alone = false;
     for argument in arguments {
         match argument.as_str() {
             "--help" | "-h" => {
@@ -89,6 +90,7 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
                 return Ok(());
             }
             "--quick" => divisor = 10,
+            "--outside" => is_outside_alone = true,
             "--web" => return web_test::bench(),
             other => {
                 return Err(Failure::usage(format!(
@@ -108,6 +110,10 @@ pub(crate) fn command(arguments: &[String]) -> Result<()> {
         has_qemu: process::is_on_path("qemu-system-riscv64"),
     };
     files::make_folder(&bench.folder)?;
+    if is_outside_alone {
+        bench.containers()?;
+        return bench.outside(divisor);
+    }
     bench.run(divisor)
 }
 
@@ -178,6 +184,7 @@ impl Bench {
                 None => println!("   (no qemu-system-riscv64)"),
             }
         }
+        self.containers()?;
         self.outside(divisor)?;
         self.travel(divisor)
     }

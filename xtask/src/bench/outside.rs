@@ -1,14 +1,14 @@
 //! What a guest gets from outside: its workspace and its network, recorded.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
 
-use super::{Bench, Cost, icount_of, timed};
-use crate::{Failure, Result, files};
+use super::{Bench, Cost, RUNS, icount_of, timed};
+use crate::{Failure, Result, files, process, test_images};
 
 /// Bytes that are read, written and fetched.
 const BYTES: usize = 64 << 20;
@@ -16,6 +16,45 @@ const BYTES: usize = 64 << 20;
 const FILES: usize = 10_000;
 
 impl Bench {
+    /// What it takes to make a root image of a container image, and to get into a container.
+    pub(super) fn containers(&self) -> Result<()> {
+        let layout = test_images::build()?.join("gcc");
+        let unpacked = unpacked_bytes(&layout)?;
+        // A cache with nothing in it but where the guest is.
+        let cache = self.folder.join("empty-cache");
+        let run = || {
+            let mut command = Command::new(&self.reprise);
+            command.env("REPRISE_CACHE", &cache);
+            command.args(["run", "--seed", "1", "--image"]);
+            command.arg(format!("oci:{}:latest", layout.display()));
+            command.args(["--", "true"]);
+            timed(&mut command)
+        };
+        let mut from_layout = f64::INFINITY;
+        for _ in 0..RUNS {
+            files::remove_folder(&cache)?;
+            files::make_folder(&cache.join("guest"))?;
+            let guest = self.guest.to_string_lossy().into_owned();
+            files::write(&cache.join("guest/current"), guest)?;
+            from_layout = from_layout.min(run()?.1);
+        }
+        let mut kept = f64::INFINITY;
+        for _ in 0..RUNS {
+            kept = kept.min(run()?.1);
+        }
+        files::remove_folder(&cache)?;
+        println!("\ncontainers, in CPU seconds of the host");
+        let megabytes = unpacked as f64 / 1e6;
+        println!(
+            "  a root image of {megabytes:.0} MB of layers: {:.0} MB/s",
+            megabytes / (from_layout - kept).max(1e-3)
+        );
+        println!(
+            "  `true` in it, from power-on to power-off: {from_layout:.2} s from the layout, {kept:.2} s with the root image kept"
+        );
+        Ok(())
+    }
+
     /// The workspace's and the network's rates, in CPU seconds of the host, and what their recordings take.
     pub(super) fn outside(&self, divisor: u64) -> Result<()> {
         let byte_len = BYTES / divisor as usize;
@@ -34,7 +73,10 @@ impl Bench {
         }
         let mebibytes = byte_len as f64 / f64::from(1 << 20);
         let in_workspace = |script: &str| {
-            self.best(|| self.recorded(&["--workspace"], workspace.as_os_str(), script))
+            self.best(|| {
+                let workspace = workspace.to_string_lossy();
+                self.recorded(&["--workspace", &workspace], script)
+            })
         };
         let idle = in_workspace("true")?;
         println!("\nworkspace and network, recorded, per CPU second of the host");
@@ -62,10 +104,9 @@ impl Bench {
         fs::remove_dir_all(&workspace).map_err(|error| cannot(&workspace, &error))?;
 
         let port = serve(bytes)?;
-        let fetch =
-            |script: &str| self.best(|| self.recorded(&["--net"], "--fast".as_ref(), script));
+        let fetch = |script: &str| self.best(|| self.recorded(&["--net"], script));
         let idle = fetch("true")?;
-        let script = format!("wget -qO- http://10.0.2.2:{port}/ | wc -c");
+        let script = format!("wget -qO /dev/null http://10.0.2.2:{port}/");
         let fetched = fetch(&script)?;
         println!(
             "  fetch by HTTP {:.0} MiB/s",
@@ -75,10 +116,10 @@ impl Bench {
     }
 
     /// Records a script in a guest that has something of the outside.
-    fn recorded(&self, option: &[&str], value: &std::ffi::OsStr, script: &str) -> Result<Cost> {
+    fn recorded(&self, options: &[&str], script: &str) -> Result<Cost> {
         let mut command = Command::new(&self.reprise);
         command.args(["record", "--seed", "1", "--force", "-o"]);
-        command.arg(self.trace()).args(option).arg(value);
+        command.arg(self.trace()).args(options);
         command.args(["--", "sh", "-c", script]);
         let (said, seconds) = timed(&mut command)?;
         Ok(Cost {
@@ -95,6 +136,25 @@ impl Bench {
         println!("    its trace is {ratio:.3} of what entered (aim 1.05)");
         Ok(())
     }
+}
+
+/// Bytes of a layout's layers when they are uncompressed.
+fn unpacked_bytes(layout: &Path) -> Result<u64> {
+    let mut total = 0;
+    for blob in files::entries(&layout.join("blobs/sha256"))? {
+        let mut begin = [0; 2];
+        let file = fs::File::open(&blob).map_err(|error| cannot(&blob, &error))?;
+        let is_layer = (&file).read_exact(&mut begin).is_ok() && begin == [0x1f, 0x8b];
+        if is_layer {
+            let counted = process::output(
+                Command::new("sh")
+                    .args(["-c", "gzip -dc \"$0\" | wc -c"])
+                    .arg(&blob),
+            )?;
+            total += counted.trim().parse::<u64>().unwrap_or(0);
+        }
+    }
+    Ok(total)
 }
 
 /// Serves bytes to everybody who asks on loopback, for as long as this process is there.
