@@ -24,8 +24,8 @@ use crate::riscv::run::HartExit;
 use crate::riscv::view::HartView;
 use crate::state::{StateError, StateReader, StateWriter};
 use crate::types::{GuestPhysAddr, GuestTime, Icount, PAGE_BYTES, TerminalSize};
-use crate::workspace::Listing;
 use crate::workspace::content::{Content, ContentKey};
+use crate::workspace::{Listing, Server};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use thiserror::Error;
@@ -554,12 +554,18 @@ impl Machine {
         slots.find_map(VirtioSlot::workspace).map(NineP::listing)
     }
 
+    /// The workspace's server, to be looked at, if there is one.
+    #[must_use]
+    pub fn workspace(&self) -> Option<&Server> {
+        let mut slots = self.platform.virtio.iter();
+        slots.find_map(VirtioSlot::workspace).map(NineP::server)
+    }
+
     /// Whether a content of the workspace has come.
     #[must_use]
     pub fn has_workspace_content(&self, key: ContentKey) -> bool {
-        let mut slots = self.platform.virtio.iter();
-        let workspace = slots.find_map(VirtioSlot::workspace);
-        workspace.is_some_and(|workspace| workspace.server().has_content(key))
+        self.workspace()
+            .is_some_and(|server| server.has_content(key))
     }
 
     /// Reads bytes of a file of the workspace, see [`crate::workspace::Server::look`]; `None` without a workspace as well.
@@ -570,9 +576,7 @@ impl Machine {
         buffer: &mut [u8],
         later: &mut dyn FnMut(ContentKey) -> Option<Content>,
     ) -> Option<usize> {
-        let mut slots = self.platform.virtio.iter();
-        let workspace = slots.find_map(VirtioSlot::workspace)?;
-        workspace.server().look(inode, offset, buffer, later)
+        self.workspace()?.look(inode, offset, buffer, later)
     }
 
     /// How many disks there are.

@@ -82,8 +82,7 @@ impl File {
             .saturating_sub(offset)
             .min(buffer.len() as u64);
         let end = offset + length;
-        base.contents
-            .check(base.number, self.base_ranges(offset..end))?;
+        self.check_read(base, offset..end)?;
         for piece in pieces(offset..end) {
             let start = (piece.start - offset) as usize;
             let piece_bytes = (piece.end - piece.start) as usize;
@@ -99,6 +98,12 @@ impl File {
             }
         }
         Ok(length as usize)
+    }
+
+    /// Makes sure that a range can be read.
+    pub(super) fn check_read(&self, base: Base<'_>, range: Range<u64>) -> Result<(), Stop> {
+        let needed = self.base_ranges(range);
+        base.contents.check(base.number, needed)
     }
 
     /// What of a range must come from the listing's file.

@@ -13,6 +13,7 @@
 //! - [`content`]: bytes of the listing's files that have come.
 //! - `tree`, made of `node`, `file` and `directory`: the namespace with the overlay.
 //! - `message`: requests, taken apart and checked; what replies are made of.
+//! - [`changes`]: what of it is not as the listing has it, for whoever wants the guest's work.
 //! - [`server`]: fids, and what each request does.
 //!
 //! # Invariants
@@ -22,6 +23,7 @@
 //!   it.
 //! - The guest's kernel decides who may do what. It is the only client, so the server checks no permissions.
 
+pub mod changes;
 pub mod content;
 mod directory;
 pub mod errno;

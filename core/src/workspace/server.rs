@@ -10,6 +10,7 @@ mod names;
 mod state;
 
 use super::Stop;
+use super::changes::Changes;
 use super::content::{Content, ContentError, ContentKey};
 use super::errno::Errno;
 use super::listing::{Listing, Timestamp};
@@ -19,6 +20,7 @@ use super::message::{
 use super::node::{Body, Inode, Node};
 use super::tree::Tree;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Fids that a client may have. Linux holds one for each file that it remembers.
@@ -118,6 +120,21 @@ impl Server {
         later: &mut dyn FnMut(ContentKey) -> Option<Content>,
     ) -> Option<usize> {
         self.tree.look(Inode(inode), offset, buffer, later)
+    }
+
+    /// How the workspace differs from its listing now. Takes time in proportion to all that is in it.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        self.tree.changes()
+    }
+
+    /// Which contents have not come that bytes of a file are made of, sorted: [`Server::look`] asks `later` for them. What lies
+    /// beyond the file's end is made of none. Takes time in proportion to the range.
+    ///
+    /// # Errors
+    /// When there is no such file, or some of it cannot be read.
+    pub fn lacks(&self, inode: u64, range: Range<u64>) -> Result<Vec<ContentKey>, Errno> {
+        self.tree.lacks(Inode(inode), range)
     }
 
     /// Takes contents of a file of the listing.

@@ -1,5 +1,6 @@
 //! Tests of the server through its messages.
 
+mod changes;
 mod client;
 mod malformed;
 mod messages;

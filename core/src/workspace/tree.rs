@@ -14,6 +14,7 @@ use super::listing::{FILE_BYTES_MAX, Listing, Timestamp};
 use super::node::{Body, Inode, Node};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Nodes that the guest may make: beyond them the overlay is full, whatever its budget.
@@ -197,6 +198,16 @@ impl Tree {
             contents: &contents,
         };
         file.read(base, offset, buffer).ok()
+    }
+
+    /// Which contents have not come that a range of a file is made of.
+    pub(super) fn lacks(&self, inode: Inode, range: Range<u64>) -> Result<Vec<ContentKey>, Errno> {
+        let node = self.node(inode)?;
+        match node.file()?.check_read(self.base(inode), range) {
+            Ok(()) => Ok(Vec::new()),
+            Err(Stop::Missing(keys)) => Ok(keys),
+            Err(Stop::Error(errno)) => Err(errno),
+        }
     }
 
     fn base(&self, inode: Inode) -> Base<'_> {

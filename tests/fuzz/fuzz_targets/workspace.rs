@@ -8,6 +8,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use reprise_core::state::{StateReader, StateWriter};
+use reprise_core::workspace::changes::ChangedKind;
 use reprise_core::workspace::content::{Content, ContentKey};
 use reprise_core::workspace::listing::{Entry, EntryKind, Timestamp};
 use reprise_core::workspace::server::REPLY_BYTES_MIN;
@@ -20,6 +21,8 @@ const MESSAGES_MAX: usize = 64;
 /// Bytes of a saved state: the budget, what the fixed listing's files hold, and fids.
 const STATE_BYTES_MAX: usize = 4 << 20;
 const RLERROR: u8 = 7;
+/// Bytes of a file that are looked at.
+const LOOKED_BYTES_MAX: u64 = 1 << 20;
 
 static LISTING: LazyLock<Arc<Listing>> = LazyLock::new(|| {
     let entry = |kind| Entry {
@@ -66,6 +69,7 @@ fuzz_target!(|input: &[u8]| {
         Some((254, bytes)) => {
             if let Some(mut server) = restored(&LISTING, bytes) {
                 assert_eq!(saved(&server), bytes);
+                check_changes(&server);
                 for fid in 0..4u32 {
                     let fid = fid.to_le_bytes();
                     send(&mut server, 24, &[&fid[..], &[0xff; 8]].concat(), 4096);
@@ -123,6 +127,26 @@ fn converse(listing: &Arc<Listing>, mut bytes: &[u8], reply_bytes_max: usize) {
     let again = restored(listing, &state).expect("what was saved is restored");
     assert_eq!(again.files_hash(), server.files_hash());
     assert_eq!(saved(&again), state);
+    assert_eq!(again.changes(), server.changes());
+    check_changes(&server);
+}
+
+/// What is told of changes can be gone through, and leads nowhere else.
+fn check_changes(server: &Server) {
+    let changes = server.changes();
+    assert!(
+        changes
+            .changed
+            .is_sorted_by(|one, other| one.path <= other.path)
+    );
+    for changed in &changes.changed {
+        let mut names = changed.path.split(|byte| *byte == b'/');
+        assert!(names.all(|name| !name.is_empty() && name != b"." && name != b".."));
+        if let ChangedKind::File { byte_len } = changed.kind {
+            // Where some of it cannot be read there is nothing to be had.
+            let _ = server.lacks(changed.inode, 0..byte_len.min(LOOKED_BYTES_MAX));
+        }
+    }
 }
 
 /// Sends a message, and again when what it wants has come.
