@@ -5,7 +5,7 @@ use crate::say;
 use reprise_core::event::StartFile;
 use reprise_core::workspace::content::ContentKey;
 use reprise_core::workspace::listing::EntryKind;
-use reprise_host::WORKSPACE_FACTS_PATH;
+use reprise_host::workspace::workspace_facts;
 use reprise_images::workspace::WorkspaceFolder;
 use reprise_recorder::entry::EntryLog;
 use reprise_recorder::images::{ImageRef, SharedImage};
@@ -53,12 +53,7 @@ impl Workspace {
 
     /// What init is told of it.
     pub(crate) fn facts(&self) -> StartFile {
-        let mode: &[u8] = if self.is_read_only { b"ro\0" } else { b"rw\0" };
-        StartFile {
-            path: WORKSPACE_FACTS_PATH.as_bytes().to_vec(),
-            mode: 0o600,
-            bytes: mode.to_vec(),
-        }
+        workspace_facts(self.is_read_only)
     }
 
     /// Its listing, as an image of the machine.

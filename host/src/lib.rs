@@ -38,6 +38,7 @@
 //! - `erofs`: the outcome as bytes of a file system.
 //! - `site`: a container as a page finds it.
 //! - [`network`]: the network that a guest is on.
+//! - [`workspace`]: a folder as a machine's workspace, and what the guest has made of it.
 //! - [`Limits`] has every cap.
 //!
 //! # Invariants
@@ -58,6 +59,7 @@ mod site;
 mod spool;
 mod tar;
 mod tree;
+pub mod workspace;
 
 pub use digest::Digest;
 pub use erofs::RootImage;

@@ -12,10 +12,11 @@
 use anyhow::{Context, bail};
 use reprise_core::image::{ImageHash, MemoryImage};
 use reprise_core::workspace::Listing;
-use reprise_core::workspace::content::{Content, ContentKey, EXTENT_BYTES};
+use reprise_core::workspace::content::{Content, ContentKey};
 use reprise_core::workspace::listing::{
     BuilderDirectory, Entry, EntryKind, FILE_BYTES_MAX, ListingBuilder, Timestamp,
 };
+use reprise_host::workspace::{content_of, rest_of_program};
 use reprise_recorder::images::{ImageRef, ImageRole, SharedImage};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat, readlinkat};
@@ -29,9 +30,6 @@ use std::sync::Arc;
 
 /// Entries between two reports of how far a listing is.
 const REPORT_ENTRIES: usize = 4096;
-
-/// Programs up to this size are recorded wholly. It is also part of every keyframe, hence the limit.
-pub const PROGRAM_BYTES_MAX: u64 = 16 << 20;
 
 /// What identifies a state of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -165,30 +163,15 @@ impl WorkspaceFolder {
         }
     }
 
-    /// The other contents of a program of which the guest reads the beginning. The guest never reads what is in a program
-    /// for debuggers, but who debugs the recording needs it.
-    ///
-    /// Empty for files that are no programs or libraries, or larger than [`PROGRAM_BYTES_MAX`]; it ends where something
-    /// cannot be read.
+    /// The other contents of a program of which the guest reads the beginning, see [`rest_of_program`]; it ends where
+    /// something cannot be read.
     pub fn rest_of_program(
         &self,
         key: ContentKey,
         content: &Content,
     ) -> impl Iterator<Item = (ContentKey, Content)> {
-        let byte_len = self.listing.file_bytes(key.file).unwrap_or(0);
-        let is_whole = match content {
-            Content::Bytes(bytes) => {
-                key.extent == 0 && is_program(bytes) && byte_len <= PROGRAM_BYTES_MAX
-            }
-            Content::Zeros | Content::Unreadable => false,
-        };
-        let extents = if is_whole {
-            byte_len.div_ceil(EXTENT_BYTES) as u32
-        } else {
-            0
-        };
-        (1..extents).map_while(move |extent| {
-            let key = ContentKey { extent, ..key };
+        let rest = rest_of_program(&self.listing, key, content);
+        rest.map_while(|key| {
             let bytes = self.bytes(key).ok()?;
             Some((key, content_of(bytes)))
         })
@@ -376,19 +359,6 @@ fn read_exactly(file: &OwnedFd, offset: u64, mut buffer: &mut [u8]) -> Result<bo
     Ok(true)
 }
 
-/// Whether a file that begins so is an ELF file with a program or a library: `ET_EXEC` or `ET_DYN`, little-endian as the
-/// guest's are (ELF gABI, "ELF Header").
-fn is_program(beginning: &[u8]) -> bool {
-    beginning.starts_with(b"\x7fELF") && matches!(beginning.get(16..18), Some([2 | 3, 0]))
-}
-
-fn content_of(bytes: Vec<u8>) -> Content {
-    match bytes.iter().all(|byte| *byte == 0) {
-        true => Content::Zeros,
-        false => Content::Bytes(bytes.into()),
-    }
-}
-
 fn is_file(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
 }
@@ -420,6 +390,8 @@ fn mtime(stat: &Stat) -> Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use reprise_core::workspace::content::EXTENT_BYTES;
+    use reprise_host::workspace::PROGRAM_BYTES_MAX;
     use std::fs;
     use std::os::unix::fs::symlink;
 

@@ -6,6 +6,7 @@
 
 mod header;
 mod pax;
+pub(crate) mod writer;
 
 use std::collections::BTreeMap;
 
