@@ -226,6 +226,14 @@ A small trace is in the link itself, and no server ever sees it. A larger one is
 Whoever gets the link sees everything that was typed and printed, all memory of the machine, and the files that were added: what went \
 into the recording is told, as by `reprise scrub`, and a person at a terminal is asked.")]
     Share(ShareArgs),
+    /// Write what the guest has made and changed in its workspace to an archive.
+    #[command(after_help = "\
+Examples:
+  reprise files bug.rpt -o changed.tar
+  reprise files bug.rpt -o before.tar --to 120000000    as it was at an icount
+
+Of a file that the guest has changed in part and not read, the rest is not in the recording: it is left out, and told.")]
+    Files(FilesArgs),
     /// Write the recording inside a link to a file.
     #[command(after_help = "\
 Examples:
@@ -701,6 +709,24 @@ pub(crate) struct ShareArgs {
     /// Do not ask.
     #[arg(short, long)]
     pub(crate) yes: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct FilesArgs {
+    /// The trace.
+    #[arg(value_name = "TRACE")]
+    pub(crate) trace: PathBuf,
+    /// The tar archive to write; none is written where nothing was changed.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// The files as they were at this icount. Default: at the end.
+    #[arg(long, value_name = "ICOUNT")]
+    pub(crate) to: Option<u64>,
+    /// Overwrite the file that -o names if it is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) images: ImagesArgs,
 }
 
 #[derive(Args, Debug)]

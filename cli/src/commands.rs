@@ -4,6 +4,7 @@ pub(crate) mod bare;
 pub(crate) mod bridge;
 pub(crate) mod convert;
 pub(crate) mod events;
+pub(crate) mod files;
 pub(crate) mod gdb;
 pub(crate) mod index;
 pub(crate) mod info;

@@ -49,6 +49,7 @@ fn main() -> ExitCode {
         Command::Bridge(args) => commands::bridge::bridge(&args),
         Command::Scrub(args) => commands::scrub::scrub(&args),
         Command::Share(args) => commands::share::share(&args),
+        Command::Files(args) => commands::files::files(&args),
         Command::Save(args) => commands::save::save(&args),
         Command::Bare(args) => commands::bare::bare(&args),
     };
