@@ -2,6 +2,7 @@
 // it what needs a browser. The app finds all that as `repriseHost`.
 
 import initApp, * as app from './ui.js';
+import { chooseFolder, droppedFolder, folderFromFiles, walkFolder } from './folder.js';
 
 /// A file that a person picks is at most this large; the engine would refuse a larger one.
 const FILE_BYTES_MAX = 1 << 30;
@@ -143,6 +144,15 @@ class Engines {
     this.#worker(which).postMessage({ bytes: own }, [own.buffer]);
   }
 
+  /// Files of a folder are read where they are wanted: by the engine that records.
+  giveFolder(folder) {
+    this.#worker(0).postMessage({ folder });
+  }
+
+  forgetFolder(number) {
+    this.#worker(0).postMessage({ forgotten: number });
+  }
+
   stop(which) {
     this.#workers.get(which)?.terminate();
     this.#workers.delete(which);
@@ -158,6 +168,78 @@ class Engines {
       `The engine has stopped: ${reason}`,
       'Load the page again. A recording that was not saved is lost; one that came from a file or link is not.',
     );
+  }
+}
+
+/// The folders that a person gives machines to work in, one at a time.
+class Folders {
+  #engines;
+  /// Of the one that was picked last.
+  #number = 0;
+
+  constructor(engines) {
+    this.#engines = engines;
+  }
+
+  choose() {
+    chooseFolder((files) => {
+      if (files.length === 0) {
+        app.folder_failed('The folder is empty, or the browser does not tell what is in it: drop it here instead.');
+        return;
+      }
+      const { name, entries } = folderFromFiles(files);
+      this.#take(++this.#number, name, entries);
+    });
+  }
+
+  async #walk(folder) {
+    const number = ++this.#number;
+    const isWanted = () => this.#number === number;
+    app.folder_looked(0);
+    try {
+      const entries = await walkFolder(folder, (count) => {
+        if (isWanted()) {
+          app.folder_looked(count);
+        }
+        return isWanted();
+      });
+      if (isWanted()) {
+        this.#take(number, folder.name, entries);
+      }
+    } catch (error) {
+      if (isWanted()) {
+        app.folder_failed(`${folder.name} cannot be read: ${error.message}`);
+      }
+    }
+  }
+
+  #take(number, name, entries) {
+    const files = entries.map(([, file]) => file).filter((file) => file !== undefined);
+    const byteCount = files.reduce((sum, file) => sum + file.size, 0);
+    this.#engines.giveFolder({ number, entries });
+    app.folder_picked(number, name, files.length, byteCount);
+  }
+
+  /// Forgets a folder, or the one that is being gone through.
+  forget(number) {
+    if (number === undefined) {
+      this.#number += 1;
+    } else {
+      this.#engines.forgetFolder(number);
+    }
+  }
+
+  /// Takes a folder that is dropped anywhere, before the app takes it for a file.
+  dropped(event) {
+    const folder = droppedFolder(event.dataTransfer);
+    if (folder === undefined) {
+      return;
+    }
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    // The app has seen something come, and is to see it go.
+    event.target.dispatchEvent(new DragEvent('dragleave', { bubbles: true }));
+    this.#walk(folder);
   }
 }
 
@@ -238,6 +320,7 @@ export async function run(page) {
     return;
   }
   const engines = new Engines(page);
+  const folders = new Folders(engines);
   const bridge = new Bridge();
   // The engine's program is on its way while the app's is.
   engines.start(0);
@@ -257,6 +340,8 @@ export async function run(page) {
     memorySize: () => navigator.deviceMemory ?? 4,
     saveFile,
     pickFile,
+    pickFolder: () => folders.choose(),
+    forgetFolder: (number) => folders.forget(number),
     demosJson: () => demosText,
     containersJson: () => containersText,
     siteUrl: () => page.siteUrl,
@@ -284,6 +369,7 @@ export async function run(page) {
   page.app.append(canvas);
   page.onFragment = (fragment) => app.hash_changed(fragment.replace(/^#/, ''));
   addEventListener('keydown', keepKeys, { capture: true });
+  addEventListener('drop', (event) => folders.dropped(event), { capture: true });
   await app.start(CANVAS_ID);
   page.ready();
   canvas.focus();

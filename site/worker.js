@@ -3,9 +3,12 @@
 
 import initEngine, { EngineWorker } from './engine.js';
 import { fetchContainer, fetchGuest, fetchImage, fetchPart, fetchTrace, fetchTree, refetchImage, refetchPart } from './fetching.js';
+import { listFolder, readFilePart } from './folder.js';
 
 let engine;
 let siteUrl;
+/// Folders that the person has picked, by their numbers: their entries as folder.js has them.
+const folders = new Map();
 /// Messages that came before the engine was there.
 const early = [];
 
@@ -66,8 +69,26 @@ function tell(action) {
   }
 }
 
-const FETCHERS = { image: fetchImage, tree: fetchTree, part: fetchPart, guest: fetchGuest, container: fetchContainer, trace: fetchTrace };
+const FETCHERS = {
+  image: fetchImage,
+  tree: fetchTree,
+  part: fetchPart,
+  guest: fetchGuest,
+  container: fetchContainer,
+  trace: fetchTrace,
+  folder: (want, siteUrl, progress) => listFolder(entriesOf(want.number), progress),
+  file: (want) => readFilePart(entriesOf(want.folder)[want.file]?.[1], want.offset, want.length),
+};
 const REFETCHERS = { image: refetchImage, part: refetchPart };
+
+/// What is in a folder, if it is still there.
+function entriesOf(number) {
+  const entries = folders.get(number);
+  if (entries === undefined) {
+    throw new Error('the folder is no longer there: pick it again');
+  }
+  return entries;
+}
 
 /// Fetches what the engine wants; a failure is one sentence for the person.
 async function supply(want) {
@@ -97,6 +118,10 @@ onmessage = ({ data }) => {
   if (data.siteUrl !== undefined) {
     siteUrl = data.siteUrl;
     start();
+  } else if (data.folder !== undefined) {
+    folders.set(data.folder.number, data.folder.entries);
+  } else if (data.forgotten !== undefined) {
+    folders.delete(data.forgotten);
   } else if (engine === undefined) {
     early.push(data.bytes);
   } else {

@@ -85,7 +85,8 @@ impl App {
     #[must_use]
     pub fn new(main: Box<dyn Link>, reader: Box<dyn Link>, mut host: Box<dyn Host>) -> App {
         let (demos, containers) = (host.demos_json(), host.containers_json());
-        let start = StartPage::new(&demos, &containers, host.surroundings());
+        let picks_folders = host.can_pick_folder();
+        let start = StartPage::new(&demos, &containers, picks_folders, host.surroundings());
         App {
             main: Asker::new(main),
             reader: Asker::new(reader),
@@ -228,7 +229,10 @@ impl App {
                 command,
                 ram_mebibytes,
                 container,
-            }) => self.boot(command, ram_mebibytes, container),
+                folder,
+            }) => self.boot(command, ram_mebibytes, container, folder),
+            Some(StartEvent::PickFolder) => self.host.pick_folder(),
+            Some(StartEvent::ForgetFolder(number)) => self.host.forget_folder(number),
             Some(StartEvent::PickFile) => self.host.pick_file(),
             Some(StartEvent::Open(text)) if !text.contains(['/', '.', '#']) => {
                 self.failure = Some(format!(

@@ -25,6 +25,8 @@ pub(crate) enum Purpose {
     SaveForLink,
     /// The trace, for a file.
     SaveForFile,
+    /// What the guest has changed in its workspace, for a file.
+    SaveFiles,
     /// Makes the past of a machine that has stopped by itself visitable.
     Halt,
     /// What runs stop at.
@@ -168,6 +170,7 @@ impl Asker {
                 self.waiting.remove(id)
             }
             Message::Trace { id, .. }
+            | Message::Files { id, .. }
             | Message::Hits { id, .. }
             | Message::Position(reprise_worker::protocol::Position { id, .. }) => {
                 self.waiting.get(id).copied()

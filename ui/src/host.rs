@@ -10,6 +10,22 @@ pub trait Host {
     /// Lets the person choose a file; it arrives later by [`Host::take_file`].
     fn pick_file(&mut self);
 
+    /// Whether a person can pick a folder here, for a machine to work in.
+    fn can_pick_folder(&self) -> bool {
+        false
+    }
+
+    /// Lets the person choose a folder; what comes of it arrives by [`Host::take_folder`], as what comes of one that is dropped.
+    fn pick_folder(&mut self) {}
+
+    /// What has become of a folder that the person has chosen or dropped.
+    fn take_folder(&mut self) -> Option<FolderEvent> {
+        None
+    }
+
+    /// A folder is not wanted any more: one that was picked, by its number, or the one that is being gone through.
+    fn forget_folder(&mut self, _number: Option<u32>) {}
+
     /// Reads a file that was dropped; it arrives by [`Host::take_file`] as well.
     fn read_dropped(&mut self, file: egui::DroppedFileHandle);
 
@@ -96,6 +112,33 @@ pub struct Capacity {
     pub memory_mebibytes: u64,
 }
 
+/// A folder that the person has picked, or is about to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum FolderEvent {
+    /// It is being gone through; so many files were found.
+    Looking {
+        /// How many.
+        file_count: u64,
+    },
+    /// It can be worked in.
+    Picked(PickedFolder),
+    /// It cannot be had; why, in a sentence for the person.
+    Failed(String),
+}
+
+/// A folder that can be worked in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PickedFolder {
+    /// By which engines ask for it.
+    pub number: u32,
+    /// What it is called.
+    pub name: String,
+    /// How many files are in it.
+    pub file_count: u64,
+    /// How many bytes they have.
+    pub byte_len: u64,
+}
+
 /// A file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct File {
@@ -124,6 +167,12 @@ pub struct Nowhere {
     pub capacity: std::rc::Rc<std::cell::Cell<Capacity>>,
     /// The engines that were started.
     pub engines: std::rc::Rc<std::cell::RefCell<Vec<crate::link::Scripted>>>,
+    /// Whether a folder can be picked.
+    pub picks_folders: bool,
+    /// What has become of a folder.
+    pub folder: std::rc::Rc<std::cell::RefCell<Option<FolderEvent>>>,
+    /// What was asked about folders: `pick` and `forget`, the latter with its number.
+    pub folder_asked: std::rc::Rc<std::cell::RefCell<Vec<String>>>,
     /// What a bridge was told: its address after `open`, texts after `say`, bytes after `send`, and `close`.
     pub bridge: std::rc::Rc<std::cell::RefCell<Vec<String>>>,
 }
@@ -137,6 +186,23 @@ impl Host for Nowhere {
     }
 
     fn pick_file(&mut self) {}
+
+    fn can_pick_folder(&self) -> bool {
+        self.picks_folders
+    }
+
+    fn pick_folder(&mut self) {
+        self.folder_asked.borrow_mut().push("pick".to_owned());
+    }
+
+    fn take_folder(&mut self) -> Option<FolderEvent> {
+        self.folder.take()
+    }
+
+    fn forget_folder(&mut self, number: Option<u32>) {
+        let asked = format!("forget {number:?}");
+        self.folder_asked.borrow_mut().push(asked);
+    }
 
     fn read_dropped(&mut self, _file: egui::DroppedFileHandle) {}
 

@@ -1,5 +1,7 @@
 //! The start page: boot, open, demos.
 
+use crate::host::{FolderEvent, PickedFolder};
+use crate::words;
 use egui::{ComboBox, RichText, ScrollArea, Slider, TextEdit, Ui};
 use serde::Deserialize;
 
@@ -20,7 +22,13 @@ pub(crate) enum StartEvent {
         ram_mebibytes: u32,
         /// The container that it runs in, by the address of its file; none is the default guest.
         container: Option<String>,
+        /// The folder that it works in, by its number.
+        folder: Option<u32>,
     },
+    /// A folder that is still to be chosen.
+    PickFolder,
+    /// A folder is not wanted any more: the one with this number, or the one that is being gone through.
+    ForgetFolder(Option<u32>),
     /// A file that is still to be chosen.
     PickFile,
     /// A link or an address, as typed.
@@ -47,6 +55,10 @@ struct Container {
     file: String,
 }
 
+/// What a machine is given to work in.
+const FOLDER_TIP: &str = "A folder of this computer, which the machine sees as /workspace and changes for itself alone: the folder stays as \
+                          it is. Nothing is uploaded anywhere, even if the browser asks whether it may: files are read in this page";
+
 /// What the default guest is called beside containers.
 const DEFAULT_GUEST: &str = "the default guest";
 
@@ -59,6 +71,10 @@ pub(crate) struct StartPage {
     containers: Vec<Container>,
     /// Number of the container that is chosen.
     container: Option<usize>,
+    /// Whether a folder can be picked.
+    picks_folders: bool,
+    /// The one that was picked, or how far it is.
+    folder: Option<FolderEvent>,
     /// Where the app is, in a word.
     surroundings: &'static str,
 }
@@ -67,6 +83,7 @@ impl StartPage {
     pub(crate) fn new(
         demos_json: &str,
         containers_json: &str,
+        picks_folders: bool,
         surroundings: &'static str,
     ) -> StartPage {
         // A site without demos is a site without demos.
@@ -82,7 +99,23 @@ impl StartPage {
             demos,
             containers,
             container: None,
+            picks_folders,
+            folder: None,
             surroundings,
+        }
+    }
+
+    /// Something has become of a folder. Returns the number of the one that it takes the place of.
+    pub(crate) fn heard_folder(&mut self, event: FolderEvent) -> Option<u32> {
+        let before = self.picked().map(|folder| folder.number);
+        self.folder = Some(event);
+        before
+    }
+
+    fn picked(&self) -> Option<&PickedFolder> {
+        match &self.folder {
+            Some(FolderEvent::Picked(folder)) => Some(folder),
+            _ => None,
         }
     }
 
@@ -127,10 +160,12 @@ impl StartPage {
             ui.set_width(ui.available_width());
             ui.strong("A machine that is recorded from its first instruction on");
             self.choose_container(ui);
+            self.choose_folder(ui, event);
             let mut is_entered = false;
-            let hint = match self.container {
-                Some(_) => "none: the container's own",
-                None => "none: a shell",
+            let hint = match (self.container, self.picked()) {
+                (Some(_), _) => "none: the container's own",
+                (None, Some(_)) => "none: a shell in the workspace",
+                (None, None) => "none: a shell",
             };
             ui.horizontal_wrapped(|ui| {
                 ui.label("Command");
@@ -156,6 +191,7 @@ impl StartPage {
                     command,
                     ram_mebibytes: self.ram_mebibytes,
                     container: self.chosen().map(|container| container.file.clone()),
+                    folder: self.picked().map(|folder| folder.number),
                 });
             }
         });
@@ -184,6 +220,55 @@ impl StartPage {
                 });
             if let Some(container) = self.chosen() {
                 ui.label(&container.text);
+            }
+        });
+    }
+
+    /// Where that can be done: a folder to work in.
+    fn choose_folder(&mut self, ui: &mut Ui, event: &mut Option<StartEvent>) {
+        if !self.picks_folders {
+            return;
+        }
+        ui.horizontal_wrapped(|ui| {
+            ui.label("Workspace").on_hover_text(FOLDER_TIP);
+            match &self.folder {
+                None => {
+                    let pick = ui.button("Pick a folder…").on_hover_text(FOLDER_TIP);
+                    if pick.clicked() {
+                        *event = Some(StartEvent::PickFolder);
+                    }
+                    ui.label("or drop one here");
+                    return;
+                }
+                Some(FolderEvent::Looking { file_count }) => {
+                    ui.spinner();
+                    let count = words::count(*file_count);
+                    ui.label(format!("looking through the folder: {count} files"));
+                }
+                Some(FolderEvent::Picked(folder)) => {
+                    ui.strong(&folder.name).on_hover_text(FOLDER_TIP);
+                    let files = if folder.file_count == 1 {
+                        "file"
+                    } else {
+                        "files"
+                    };
+                    ui.label(format!(
+                        "{} {files}, {}",
+                        words::count(folder.file_count),
+                        words::bytes(folder.byte_len)
+                    ));
+                }
+                Some(FolderEvent::Failed(why)) => {
+                    ui.colored_label(ui.visuals().error_fg_color, why);
+                }
+            }
+            let remove = ui
+                .button("Remove")
+                .on_hover_text("Boot without this folder");
+            if remove.accessible_name("remove the folder").clicked() {
+                let number = self.picked().map(|folder| folder.number);
+                self.folder = None;
+                *event = Some(StartEvent::ForgetFolder(number));
             }
         });
     }

@@ -8,7 +8,7 @@
 
 use crate::app::App;
 use crate::bridge::BridgeEvent;
-use crate::host::{Capacity, File, Host};
+use crate::host::{Capacity, File, FolderEvent, Host, PickedFolder};
 use crate::link::Link;
 use eframe::wasm_bindgen::JsCast;
 use eframe::{WebOptions, WebRunner};
@@ -35,6 +35,10 @@ extern "C" {
     fn save_file(name: &str, bytes: &[u8]);
     #[wasm_bindgen(js_namespace = repriseHost, js_name = pickFile)]
     fn pick_file();
+    #[wasm_bindgen(js_namespace = repriseHost, js_name = pickFolder)]
+    fn pick_folder();
+    #[wasm_bindgen(js_namespace = repriseHost, js_name = forgetFolder)]
+    fn forget_folder(number: Option<u32>);
     #[wasm_bindgen(js_namespace = repriseHost, js_name = demosJson)]
     fn demos_json() -> String;
     #[wasm_bindgen(js_namespace = repriseHost, js_name = containersJson)]
@@ -62,6 +66,7 @@ struct Inbox {
     /// Why engines have ended without which the app goes on.
     ends: BTreeMap<u8, String>,
     files: VecDeque<File>,
+    folder: Option<FolderEvent>,
     fragment: Option<String>,
     context: Option<egui::Context>,
     nodes: Option<TreeUpdate>,
@@ -181,6 +186,35 @@ pub fn opened_file(name: String, bytes: Vec<u8>) {
     let bytes = Ok(bytes);
     with(|inbox| inbox.files.push_back(File { name, bytes }));
     repaint();
+}
+
+fn heard_folder(event: FolderEvent) {
+    with(|inbox| inbox.folder = Some(event));
+    repaint();
+}
+
+/// A folder that the person has chosen or dropped is being gone through; so many files were found.
+#[wasm_bindgen]
+pub fn folder_looked(file_count: f64) {
+    let file_count = file_count as u64;
+    heard_folder(FolderEvent::Looking { file_count });
+}
+
+/// A folder can be worked in; the main engine asks for it by its number.
+#[wasm_bindgen]
+pub fn folder_picked(number: u32, name: String, file_count: f64, byte_len: f64) {
+    heard_folder(FolderEvent::Picked(PickedFolder {
+        number,
+        name,
+        file_count: file_count as u64,
+        byte_len: byte_len as u64,
+    }));
+}
+
+/// A folder cannot be had; why, in a sentence for the person.
+#[wasm_bindgen]
+pub fn folder_failed(reason: String) {
+    heard_folder(FolderEvent::Failed(reason));
 }
 
 /// The person has changed the address; `fragment` is without `#`.
@@ -351,6 +385,22 @@ impl Host for Browser {
 
     fn pick_file(&mut self) {
         pick_file();
+    }
+
+    fn can_pick_folder(&self) -> bool {
+        true
+    }
+
+    fn pick_folder(&mut self) {
+        pick_folder();
+    }
+
+    fn take_folder(&mut self) -> Option<FolderEvent> {
+        with(|inbox| inbox.folder.take())
+    }
+
+    fn forget_folder(&mut self, number: Option<u32>) {
+        forget_folder(number);
     }
 
     fn read_dropped(&mut self, file: egui::DroppedFileHandle) {

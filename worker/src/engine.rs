@@ -5,6 +5,7 @@
 
 mod arrival;
 mod code;
+mod files;
 mod gdb;
 mod index;
 mod lazy;
@@ -18,12 +19,14 @@ mod signal;
 mod stops;
 mod travel;
 mod words;
+mod workspace;
 
 use crate::protocol::{
     Command, GDB_HAS_POSITION, Message, Position, Request, RequestId, StopPoint, Supply,
     TraceSource, Want,
 };
 use arrival::Arrival;
+use files::FilesWork;
 use gdb::{GDB_SENDS_TOO_MUCH, Gdb};
 use index::IndexWork;
 use library::Library;
@@ -96,6 +99,7 @@ enum Work {
     Travel(Travel),
     Index(Box<IndexWork>),
     Hits(travel::HitSearch),
+    Files(Box<FilesWork>),
 }
 
 impl Work {
@@ -104,7 +108,7 @@ impl Work {
         match self {
             Self::Travel(travel) => Some(Self::Travel(travel.clone())),
             Self::Hits(search) => Some(Self::Hits(search.clone())),
-            Self::Opening(_) | Self::Index(_) => None,
+            Self::Opening(_) | Self::Index(_) | Self::Files(_) => None,
         }
     }
 }
@@ -260,6 +264,8 @@ impl Engine {
             Want::Image { name, .. } => format!("fetching {name}"),
             Want::Guest => "fetching the guest".to_owned(),
             Want::Container { .. } => "fetching the container".to_owned(),
+            Want::Folder { .. } => "looking at the folder".to_owned(),
+            Want::FilePart { .. } => return,
             Want::Trace { .. } => "fetching the trace".to_owned(),
         };
         self.messages.push_back(Message::Progress {
@@ -421,7 +427,7 @@ impl Engine {
         let Subject::Live(live) = &mut self.subject else {
             return Next::Later;
         };
-        let next = live.record_on(wall, &mut self.messages);
+        let next = live.record_on(wall, &mut self.library, &mut self.messages);
         // It goes on where it is, when the part that it reads has come.
         if live.is_stalled() && !self.library.has_missed() {
             live.lose("a disk cannot be read", &mut self.messages);
@@ -492,6 +498,7 @@ impl Engine {
             Work::Opening(opening) => self.open_on(id, opening, wall),
             Work::Travel(travel) => self.travel_on(id, travel),
             Work::Hits(search) => self.search_on(id, search),
+            Work::Files(files) => self.save_files_on(id, files),
             Work::Index(index) => {
                 let Subject::Trace(opened) = &mut self.subject else {
                     return Err(because("nothing is open"));
@@ -585,6 +592,10 @@ impl Engine {
                 let packed = save::packed(&bytes);
                 self.messages
                     .push_back(Message::Trace { id, bytes, packed });
+            }
+            Command::SaveFiles => {
+                self.require_all()?;
+                return Ok(Some(Work::Files(Box::new(self.files_work()?))));
             }
             Command::AttachGdb => self.attach_gdb()?,
             Command::GdbBytes(bytes) => {
@@ -721,6 +732,7 @@ fn is_long(command: &Command) -> bool {
             | Command::FindHits(_)
             | Command::FindHitsIn { .. }
             | Command::Index
+            | Command::SaveFiles
     )
 }
 

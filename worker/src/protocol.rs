@@ -103,6 +103,9 @@ pub enum Command {
         /// Whether kernel and initrd go in.
         embeds_images: bool,
     },
+    /// What the guest has made or changed in its workspace, at the position, as an archive: [`Message::Files`]. A live machine must
+    /// be paused.
+    SaveFiles,
     /// Ends what is under way, and what has been asked for before and takes long. It is answered as interrupted; the position is
     /// where it had got to. A run of gdb's stops as by Ctrl-C.
     Cancel,
@@ -151,6 +154,9 @@ pub struct Boot {
     /// The container of the site that it runs in, by the address of its JSON relative to the site; none is the default guest
     /// alone. There, no command is the container's own.
     pub container: Option<String>,
+    /// The folder that it works in, by the number that it got when it was picked. What of it the guest wants is fetched from where it
+    /// is.
+    pub folder: Option<u32>,
 }
 
 /// Size of a terminal in characters.
@@ -221,6 +227,22 @@ pub enum Want {
     Container {
         /// Address relative to the site.
         file: String,
+    },
+    /// What is in a folder that the person has picked: a JSON list of `reprise_host::workspace::PickedEntry`s.
+    Folder {
+        /// The number that it got then.
+        number: u32,
+    },
+    /// Bytes of a file of such a folder.
+    FilePart {
+        /// The number of the folder.
+        folder: u32,
+        /// The file's number in the list of what is in the folder, from 0.
+        file: u32,
+        /// Where they begin.
+        offset: u64,
+        /// How many they are.
+        length: u64,
     },
 }
 
@@ -456,6 +478,17 @@ pub enum Message {
         /// that breaks off.
         packed: Option<Vec<u8>>,
     },
+    /// What the guest has made or changed in its workspace.
+    Files {
+        /// The request.
+        id: RequestId,
+        /// A tar archive; empty where there is nothing to be in it.
+        bytes: Vec<u8>,
+        /// What is in it and what is not, in a few words for the person.
+        told: String,
+    },
+    /// Something that the person should know, in one sentence, while everything goes on.
+    Notice(String),
     /// A request was carried out.
     Done {
         /// The request.
@@ -552,6 +585,8 @@ pub struct Recording {
     pub inputs: Vec<Input>,
     /// The images, as name and hash.
     pub images: Vec<(String, String)>,
+    /// The guest works in a folder.
+    pub has_workspace: bool,
     /// Positions of the snapshots in the trace, ascending.
     pub keyframes: Vec<u64>,
     /// More of the trace is still to come: [`Message::Arriving`] and [`Message::Arrived`]. The end is that of what is here.

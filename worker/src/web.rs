@@ -63,7 +63,8 @@ impl EngineWorker {
 
     /// The next thing to fetch, as JSON: `key`, by which to hand it in; `kind`: `image` (with `hash`, `name` and
     /// `byte_len`), `tree` (with the same of an image's tree), `part` (of an image, with its `hash`, `name`, `byte_len`, and
-    /// the part's `offset` and `length`), `guest`, `container` (with `file`), or `trace` (with `url`).
+    /// the part's `offset` and `length`), `guest`, `container` (with `file`), `folder` (with its `number`), `file` (a part of a file, with
+    /// the `folder`'s number, the `file`'s number in it, `offset` and `length`), or `trace` (with `url`).
     pub fn take_want(&mut self) -> Option<String> {
         let want = self.engine.take_want()?;
         let key = format!("want-{}", self.want_count);
@@ -97,6 +98,17 @@ impl EngineWorker {
             Want::Container { file } => {
                 json!({ "key": key, "kind": "container", "file": file })
             }
+            Want::Folder { number } => {
+                json!({ "key": key, "kind": "folder", "number": number })
+            }
+            Want::FilePart {
+                folder,
+                file,
+                offset,
+                length,
+            } => json!({
+                "key": key, "kind": "file", "folder": folder, "file": file, "offset": offset, "length": length,
+            }),
             Want::Trace { url, .. } => {
                 json!({ "key": key, "kind": "trace", "url": url })
             }

@@ -25,6 +25,8 @@ pub(super) enum Dialog {
         is_copied: bool,
         /// A file has been saved.
         is_saved: bool,
+        /// What was changed in the workspace, once that has been asked for.
+        files: Option<String>,
     },
     /// What is open is nowhere else, and is to make room.
     Leave {
@@ -55,6 +57,7 @@ enum Choice {
     Close,
     Fetch,
     SaveFile { embeds_images: bool },
+    SaveFiles,
     CopyLink,
     Leave,
     Connect,
@@ -71,6 +74,8 @@ impl App {
             return;
         };
         let bridge = &mut self.bridge;
+        let has_workspace =
+            matches!(&self.screen, Screen::Open(session) if session.recording.has_workspace);
         let room = ui.ctx().content_rect().size();
         let response = Modal::new(Id::unique("dialog")).show(ui.ctx(), |ui| {
             ui.set_max_width((room.x - 80.0).clamp(200.0, 560.0));
@@ -80,9 +85,12 @@ impl App {
                     link,
                     is_copied,
                     is_saved,
+                    files,
                 } => {
                     let byte_len = self.trace.as_ref().map_or(0, Vec::len);
-                    share_dialog(ui, link, byte_len, *is_copied, *is_saved)
+                    let choice = share_dialog(ui, link, byte_len, *is_copied, *is_saved);
+                    let of_files = has_workspace.then(|| files_part(ui, files.as_deref()));
+                    choice.or(of_files.flatten()).or(close_button(ui))
                 }
                 Dialog::Leave { .. } => leave_dialog(ui),
                 Dialog::Gdb { is_new } => gdb_dialog(ui, bridge, &command, std::mem::take(is_new)),
@@ -99,6 +107,15 @@ impl App {
             Some(Choice::SaveFile { embeds_images }) => {
                 self.main
                     .ask(Command::Save { embeds_images }, Purpose::SaveForFile);
+            }
+            Some(Choice::SaveFiles) => {
+                // As they were where the person sees to be.
+                if let Screen::Open(session) = &mut self.screen
+                    && let Some(target) = session.wanted.take()
+                {
+                    self.main.ask(Command::Seek(target), Purpose::Seek);
+                }
+                self.main.ask(Command::SaveFiles, Purpose::SaveFiles);
             }
             Some(Choice::CopyLink) => {
                 self.is_kept();
@@ -134,6 +151,13 @@ impl App {
         self.is_kept();
         if let Some(Dialog::Share { is_saved, .. }) = &mut self.dialog {
             *is_saved = true;
+        }
+    }
+
+    /// What the guest has changed in its workspace has been saved as a file, as far as `told` says.
+    pub(super) fn files_are_saved(&mut self, told: String) {
+        if let Some(Dialog::Share { files, .. }) = &mut self.dialog {
+            *files = Some(told);
         }
     }
 
@@ -189,6 +213,7 @@ impl App {
             link,
             is_copied: false,
             is_saved: false,
+            files: None,
         });
     }
 }
@@ -220,7 +245,7 @@ fn share_dialog(
 ) -> Option<Choice> {
     let mut choice = None;
     ui.heading("Share");
-    ui.label("Whoever gets it sees everything that was typed and printed, all memory of the machine, the files that were added, your marks and this view.");
+    ui.label("Whoever gets it sees everything that was typed and printed, all memory of the machine, the files that it was given or has read, your marks and this view.");
     match link {
         Ok(link) => {
             ui.label(format!(
@@ -262,14 +287,26 @@ fn share_dialog(
                 embeds_images: true,
             });
         }
-        if ui.button("Close").clicked() {
-            choice = Some(Choice::Close);
-        }
         if is_saved {
             ui.label("saved as recording.rpt");
         }
     });
     choice
+}
+
+/// The work of the guest, which is in the machine alone.
+fn files_part(ui: &mut Ui, told: Option<&str>) -> Option<Choice> {
+    let save = ui.button("Save changed files").on_hover_text(
+        "What the machine has made and changed below /workspace, as it is at this position, as a tar archive",
+    );
+    if let Some(told) = told {
+        ui.label(format!("changed.tar: {told}"));
+    }
+    save.clicked().then_some(Choice::SaveFiles)
+}
+
+fn close_button(ui: &mut Ui) -> Option<Choice> {
+    ui.button("Close").clicked().then_some(Choice::Close)
 }
 
 fn leave_dialog(ui: &mut Ui) -> Option<Choice> {

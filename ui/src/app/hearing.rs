@@ -12,6 +12,9 @@ use std::time::Duration;
 /// How often it is shown how far a run of gdb's is: whoever draws slowly would hold gdb up.
 const PROGRESS_SEEN_AFTER: Duration = Duration::from_millis(250);
 
+/// Beyond so many bytes of sentences nobody reads another one.
+const TOLD_BYTES_MAX: usize = 600;
+
 impl App {
     /// Takes in what the engines have said. Each frame does so first. Says how soon another is to show it, if there is
     /// something to be seen.
@@ -134,6 +137,13 @@ impl App {
                 }
                 _ => {}
             },
+            Message::Files { bytes, told, .. } => {
+                if !bytes.is_empty() {
+                    self.host.save_file("changed.tar", &bytes);
+                }
+                self.files_are_saved(told);
+            }
+            Message::Notice(text) => self.notice(text),
             Message::TracePart { bytes, is_last } => {
                 (self.reader).ask(Command::TracePart { bytes, is_last }, Purpose::Relay);
             }
@@ -160,6 +170,15 @@ impl App {
                 }
             }
         }
+    }
+
+    /// Tells the person something, beside what was told before and not dismissed.
+    fn notice(&mut self, text: String) {
+        self.failure = Some(match self.failure.take() {
+            Some(told) if told.len() < TOLD_BYTES_MAX => format!("{told}\n{text}"),
+            Some(told) => told,
+            None => text,
+        });
     }
 
     pub(super) fn failed(&mut self, message: String, is_cancelled: bool, purpose: Option<Purpose>) {

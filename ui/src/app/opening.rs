@@ -2,6 +2,7 @@
 
 use super::{App, Dialog, Opening, Screen};
 use crate::asker::Purpose;
+use crate::host::FolderEvent;
 use crate::searchers::Searchers;
 use crate::session::Origin;
 use crate::share::{self, Destination, Place, View};
@@ -32,6 +33,23 @@ impl App {
                     _ => self.open_bytes(bytes),
                 },
                 Err(why) => self.failure = Some(format!("{} cannot be read: {why}", file.name)),
+            }
+        }
+        if let Some(event) = self.host.take_folder() {
+            match self.screen {
+                Screen::Start => {
+                    if let Some(before) = self.start.heard_folder(event) {
+                        self.host.forget_folder(Some(before));
+                    }
+                }
+                Screen::Opening(_) | Screen::Open(_) => {
+                    self.host.forget_folder(match event {
+                        FolderEvent::Picked(folder) => Some(folder.number),
+                        FolderEvent::Looking { .. } | FolderEvent::Failed(_) => None,
+                    });
+                    let why = "A machine gets its folder on the start page, before it is booted.";
+                    self.failure = Some(why.to_owned());
+                }
             }
         }
         if let Some(fragment) = self.host.take_fragment() {
@@ -152,6 +170,7 @@ impl App {
         command: Vec<String>,
         ram_mebibytes: u32,
         container: Option<String>,
+        folder: Option<u32>,
     ) {
         self.leave();
         self.screen = Screen::Opening(Box::new(Opening {
@@ -167,6 +186,7 @@ impl App {
             clock_unix_nanoseconds: self.host.unix_nanoseconds(),
             terminal: crate::terminal::size_for(self.room * egui::vec2(0.57, 0.62)),
             container,
+            folder,
         };
         self.main.ask(Command::Boot(boot), Purpose::Open);
     }

@@ -2,6 +2,7 @@
 
 mod arrivals;
 mod crash;
+mod folder;
 mod keeping;
 mod panels;
 mod searches;
@@ -30,8 +31,11 @@ struct Page {
 
 impl Page {
     fn new() -> Page {
+        Page::with_host(Nowhere::default())
+    }
+
+    fn with_host(host: Nowhere) -> Page {
         let (main, reader) = (Scripted::default(), Scripted::default());
-        let host = Nowhere::default();
         let app = App::new(
             Box::new(main.clone()),
             Box::new(reader.clone()),
@@ -52,6 +56,11 @@ impl Page {
 
     /// A page on which a recording is open that stands at its end and has printed two lines.
     fn with_recording() -> Page {
+        Page::with(recording(false))
+    }
+
+    /// The same of another recording.
+    fn with(recording: Recording) -> Page {
         let mut page = Page::new();
         page.host.file.replace(Some(File {
             name: "bug.rpt".to_owned(),
@@ -59,10 +68,7 @@ impl Page {
         }));
         page.frames();
         let open = page.asked(|command| matches!(command, Command::Open(TraceSource::Bytes(_))));
-        page.main_says([
-            Message::Opened(recording(false)),
-            Message::Done { id: open },
-        ]);
+        page.main_says([Message::Opened(recording), Message::Done { id: open }]);
         let save = page.asked(|command| matches!(command, Command::Save { .. }));
         page.main_says([
             Message::Trace {
@@ -104,7 +110,7 @@ impl Page {
     }
 
     /// Takes what the main engine was asked for up to a request, which must be there.
-    fn asked(&mut self, is_it: impl Fn(&Command) -> bool) -> RequestId {
+    fn asked(&mut self, mut is_it: impl FnMut(&Command) -> bool) -> RequestId {
         let mut seen = Vec::new();
         while let Some(Request { id, command }) = self.main.sent.borrow_mut().pop_front() {
             if is_it(&command) {
@@ -166,6 +172,7 @@ impl Page {
 
 fn recording(is_live: bool) -> Recording {
     Recording {
+        has_workspace: false,
         keyframes: vec![200_000, 500_000, 700_000],
         is_arriving: false,
         is_live,

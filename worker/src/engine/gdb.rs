@@ -78,7 +78,7 @@ impl Engine {
     pub(super) fn makes_way_for_gdb(&mut self) -> bool {
         match self.work {
             None => true,
-            Some((_, Work::Travel(_) | Work::Hits(_))) => {
+            Some((_, Work::Travel(_) | Work::Hits(_) | Work::Files(_))) => {
                 self.is_cancelled = true;
                 true
             }

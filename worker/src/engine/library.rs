@@ -85,9 +85,12 @@ impl Library {
         match want {
             Want::Image { hash, .. } => ImageHash::of(bytes).to_string() == *hash,
             Want::ImagePart { .. } => !matches!(self.part_of(want, bytes), PartKind::Other),
-            Want::ImageTree { .. } | Want::Guest | Want::Trace { .. } | Want::Container { .. } => {
-                true
-            }
+            Want::ImageTree { .. }
+            | Want::Guest
+            | Want::Trace { .. }
+            | Want::Container { .. }
+            | Want::Folder { .. }
+            | Want::FilePart { .. } => true,
         }
     }
 
@@ -176,6 +179,18 @@ impl Library {
         self.supplied.clear();
         self.treeless.clear();
         self.stop_awaiting();
+    }
+
+    /// Asks for something, unless it is on its way or has come.
+    pub(crate) fn ask(&mut self, want: Want) {
+        if !self.supplied.contains_key(&want) && self.pending.insert(want.clone()) {
+            self.wants.push_back(want);
+        }
+    }
+
+    /// What was asked for, once it is there; or why it cannot be had.
+    pub(crate) fn take_once(&mut self, want: &Want) -> Option<Supply> {
+        self.supplied.remove(want)
     }
 
     /// What was wanted, once it is there; asks for it when nobody has.

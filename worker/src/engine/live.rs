@@ -3,6 +3,7 @@
 use super::machine::Blueprint;
 use super::open::{Guest, named, told_of};
 use super::travel::Travel;
+use super::workspace::Workspace;
 use super::{Next, Refusal, because, gdb, library::Library, words};
 use crate::protocol::{Boot, Message, Printed, Recording, TerminalSize};
 use reprise_core::event::{ConsolePort, Start, StartFile};
@@ -11,7 +12,8 @@ use reprise_core::output::{Output, OutputKind};
 use reprise_core::types::{Icount, TerminalSize as CoreSize};
 use reprise_debugger::gdb::GdbServer;
 use reprise_debugger::session::DebugSession;
-use reprise_host::{FACTS_PATH, SiteContainer};
+use reprise_host::workspace::workspace_facts;
+use reprise_host::{FACTS_PATH, SiteContainer, WORKSPACE_PATH};
 use reprise_recorder::entry::{Entry, EntryLog, TimedEvent};
 use reprise_recorder::images::{ImageRef, ImageSet};
 use reprise_recorder::pace::Pacing;
@@ -121,6 +123,8 @@ pub(crate) struct Live {
     pub(crate) config: MachineConfig,
     pub(crate) images: Vec<ImageRef>,
     pub(crate) clock_unix_seconds: u64,
+    /// The folder that the guest works in.
+    pub(crate) workspace: Option<Workspace>,
     source: Arc<dyn MachineSource>,
     /// What it is looked at through; a gdb may be its client.
     past: Option<GdbServer>,
@@ -133,7 +137,16 @@ pub(crate) struct Live {
 }
 
 /// What is started: the command in the default guest or in a container, or the container's own.
-fn start_in(container: Option<&SiteContainer>, command: &[String]) -> Start {
+fn start_in(container: Option<&SiteContainer>, has_workspace: bool, command: &[String]) -> Start {
+    let mut start = start_without_workspace(container, command);
+    if has_workspace {
+        start.files.push(workspace_facts(false));
+        start.working_directory = WORKSPACE_PATH.as_bytes().to_vec();
+    }
+    start
+}
+
+fn start_without_workspace(container: Option<&SiteContainer>, command: &[String]) -> Start {
     let owned = |text: &String| text.clone().into_bytes();
     let mut environment = vec![(b"TERM".to_vec(), b"xterm-256color".to_vec())];
     let Some(container) = container else {
@@ -167,6 +180,7 @@ impl Live {
         boot: &Boot,
         guest: &Guest,
         container: Option<&SiteContainer>,
+        workspace: Option<Workspace>,
         images: Vec<ImageRef>,
         library: &mut Library,
         wall: Duration,
@@ -200,7 +214,7 @@ impl Live {
             seed: start_seed(&boot.seed),
             interactive: true,
             terminal,
-            ..start_in(container, &boot.command)
+            ..start_in(container, workspace.is_some(), &boot.command)
         });
         Ok(Self {
             session,
@@ -208,6 +222,7 @@ impl Live {
             config,
             images,
             clock_unix_seconds: boot.clock_unix_nanoseconds / 1_000_000_000,
+            workspace,
             source,
             past: None,
             stood_still: wall,
@@ -292,11 +307,20 @@ impl Live {
     }
 
     /// Records for a slice.
-    pub(crate) fn record_on(&mut self, wall: Duration, out: &mut VecDeque<Message>) -> Next {
+    pub(crate) fn record_on(
+        &mut self,
+        wall: Duration,
+        library: &mut Library,
+        out: &mut VecDeque<Message>,
+    ) -> Next {
         self.is_stalled = false;
         if self.past.is_some() || self.has_halted {
             return Next::Later;
         }
+        if let Some(workspace) = &mut self.workspace {
+            workspace.feed(&mut self.session, library, out);
+        }
+        let began = self.machine().icount();
         let now = wall.saturating_sub(self.stood_still);
         let status = match self.session.advance(SLICE_STEPS, now) {
             Ok(status) => status,
@@ -332,7 +356,12 @@ impl Live {
             return Next::Later;
         }
         self.is_stalled = status.stall.is_some();
+        if let Some(workspace) = &mut self.workspace {
+            workspace.ask(&status.wanted, library);
+        }
         match status.idle {
+            // The guest does nothing before something of its files comes.
+            None if !status.wanted.is_empty() && status.icount == began => Next::Later,
             None => Next::Now,
             Some(idle) => idle
                 .wake_at

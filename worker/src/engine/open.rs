@@ -4,6 +4,7 @@ use super::arrival::{Arrival, Reading};
 use super::library::Library;
 use super::live::Live;
 use super::machine::Blueprint;
+use super::workspace::Workspace;
 use super::{Engine, Progress, Refusal, Subject, because, gdb};
 use crate::protocol::{Boot, Input, InputKind, Message, Recording, RequestId, TerminalSize, Want};
 use reprise_core::event::InputEvent;
@@ -13,6 +14,7 @@ use reprise_core::workspace::Listing;
 use reprise_core::workspace::content::{Content, EXTENT_BYTES};
 use reprise_debugger::gdb::GdbServer;
 use reprise_debugger::session::DebugSession;
+use reprise_host::workspace::PickedFolder;
 use reprise_host::{SiteContainer, SiteImage};
 use reprise_recorder::entry::{Entry, TimedEvent};
 use reprise_recorder::images::{ImageRef, ImageRole, ImageSet};
@@ -43,6 +45,7 @@ pub(crate) struct Booting {
     boot: Boot,
     guest: Option<Guest>,
     container: Option<SiteContainer>,
+    workspace: Option<Workspace>,
 }
 
 /// The guest of the site, as its `guest.json` tells.
@@ -107,6 +110,7 @@ impl Opening {
             boot,
             guest: None,
             container: None,
+            workspace: None,
         }))
     }
 
@@ -298,6 +302,7 @@ pub(crate) fn told_of(events: &[TimedEvent], listing: Option<&Listing>) -> Recor
         inputs: (events.iter())
             .filter_map(|event| input(event, listing))
             .collect(),
+        has_workspace: listing.is_some(),
         images: Vec::new(),
         keyframes: Vec::new(),
     }
@@ -463,6 +468,7 @@ impl Engine {
                     boot,
                     guest,
                     container,
+                    workspace,
                 } = &mut **booting;
                 if guest.is_none() {
                     let Some(bytes) = self.library.take(&Want::Guest) else {
@@ -481,10 +487,21 @@ impl Engine {
                     let damaged = || because("the site's container is damaged");
                     *container = Some(SiteContainer::from_json(&bytes?).ok_or_else(damaged)?);
                 }
+                if let (Some(number), None) = (boot.folder, &workspace) {
+                    let Some(json) = self.library.take(&Want::Folder { number }) else {
+                        return Ok(Progress::Waits);
+                    };
+                    let picked = PickedFolder::from_json(&json?).map_err(Refusal::Because)?;
+                    let opened = Workspace::new(number, picked);
+                    self.library.insert(opened.encoded_listing());
+                    self.messages.extend(opened.left_out().map(Message::Notice));
+                    *workspace = Some(opened);
+                }
                 let mut images = known.images()?;
                 if let Some(container) = &container {
                     images.push(root_image(&container.root)?);
                 }
+                images.extend(workspace.as_ref().map(Workspace::image));
                 if !fetched(&mut self.library, &images)? {
                     return Ok(Progress::Waits);
                 }
@@ -492,6 +509,7 @@ impl Engine {
                     boot,
                     known,
                     container.as_ref(),
+                    workspace.take(),
                     images,
                     &mut self.library,
                     wall,

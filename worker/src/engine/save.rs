@@ -3,7 +3,7 @@
 use super::live::Live;
 use super::{Engine, Refusal, Subject, because};
 use reprise_recorder::entry::{End, EndReason, Entry, EntryLog};
-use reprise_recorder::images::ImageRef;
+use reprise_recorder::images::{ImageRef, ImageRole};
 use reprise_recorder::trace::header_from_config;
 use reprise_traces::{Compression, TraceCopier, TraceReader, TraceWriter, compact, pack};
 use std::io::Cursor;
@@ -45,9 +45,14 @@ impl Engine {
                     Some(live.clock_unix_seconds),
                 );
                 let mut writer = TraceWriter::create(Vec::new(), &header, Compression::Live)?;
-                if embeds_images {
-                    embed(&mut writer, &live.images, &self.library)?;
-                }
+                // No trace is without the listing of its workspace, which is nowhere else.
+                let is_needed = |image: &&ImageRef| image.role == ImageRole::Workspace;
+                let images = live.images.iter();
+                let images: Vec<ImageRef> = images
+                    .filter(|image| embeds_images || is_needed(image))
+                    .cloned()
+                    .collect();
+                embed(&mut writer, &images, &self.library)?;
                 for entry in live.entries() {
                     EntryLog::push(&mut writer, &entry)?;
                 }
