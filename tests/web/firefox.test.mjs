@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { PATIENCE_MS, using } from './support/app.mjs';
 import { launch, open } from './support/firefox.mjs';
+import { useDropped } from './support/folder.mjs';
 import { SITE_FOLDER, demo, replayed, saveShared, serve } from './support/server.mjs';
 
 /// Several waits, each with its own limit.
@@ -52,6 +53,10 @@ test('Firefox replays a demo to the recorded hash', LIMIT, async () => {
     assert.equal(state.end, native.icount);
     await app.shot('firefox-demo');
   });
+});
+
+test('Firefox reads a folder that is dropped', LIMIT, async () => {
+  await using(await open(firefox, server.url), useDropped);
 });
 
 test('Firefox leaves the keys of a shell to the page', LIMIT, async () => {

@@ -39,6 +39,8 @@ struct Page {
     disk: Option<disk::Disk>,
     /// A site with a container.
     site: Option<container::Site>,
+    /// A folder that the person has picked.
+    folder: Option<workspace::Folder>,
 }
 
 impl Page {
@@ -51,6 +53,7 @@ impl Page {
             console: Vec::new(),
             disk: None,
             site: None,
+            folder: None,
         }
     }
 
@@ -86,8 +89,9 @@ impl Page {
         }
         let mut supplied = false;
         while let Some(want) = self.engine.take_want() {
+            let of_folder = self.folder.as_ref().and_then(|folder| folder.fetch(&want));
             let of_site = self.site.as_mut().and_then(|site| site.fetch(&want));
-            let supply = match (&mut self.disk, of_site) {
+            let supply = match (&mut self.disk, of_folder.or(of_site)) {
                 (_, Some(supply)) => supply,
                 (Some(disk), None) => disk.fetch(&want),
                 (None, None) => fetch(&want),
@@ -246,6 +250,7 @@ fn fetch(want: &Want) -> Result<Vec<u8>, String> {
             .find(|bytes| ImageHash::of(bytes).to_string() == *hash)
             .ok_or_else(|| "the site does not have it".to_owned()),
         Want::Container { file } => Err(format!("{file}: not found (404)")),
+        Want::Folder { .. } | Want::FilePart { .. } => Err("no folder was picked".to_owned()),
         Want::Trace { url, .. } => Err(format!("{url}: not found (404)")),
         Want::ImageTree { .. } | Want::ImagePart { .. } => Err("the site has no disks".to_owned()),
     }
@@ -262,6 +267,7 @@ fn boot(command: &[&str]) -> Command {
             rows: 24,
         },
         container: None,
+        folder: None,
     })
 }
 

@@ -58,14 +58,14 @@ fn boot_in(file: &str, command: &[&str]) -> Command {
 }
 
 impl Page {
-    fn of(site: &Site) -> Self {
+    pub(super) fn of(site: &Site) -> Self {
         let mut page = Self::new();
         page.site = Some(site.clone());
         page
     }
 
     /// Lets a live machine run until it has stopped for good.
-    fn wait_for_halt(&mut self) {
+    pub(super) fn wait_for_halt(&mut self) {
         let is_halt = |message: &Message| matches!(message, Message::Halted { .. });
         while !self.messages.iter().any(is_halt) {
             self.turn();
@@ -74,7 +74,7 @@ impl Page {
 }
 
 /// A site with a container, and the container's file.
-fn converted(place: &Place) -> (Site, String) {
+pub(super) fn converted(place: &Place) -> (Site, String) {
     std::fs::create_dir(place.path("page")).unwrap();
     std::fs::write(place.path("page/site.json"), "{}").unwrap();
     let image = place.image();
