@@ -40,6 +40,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "authority.h"
 #include "container.h"
 #include "init.h"
 #include "network.h"
@@ -234,6 +235,8 @@ static _Noreturn void become_container_command(const struct start *start)
     setenv("HOME", user.home, 1);
     for (size_t i = 0; i < start->environment_count; i++)
         putenv(start->environment[i]);
+    if (start->has_authority)
+        authority_set_variables();
     if (problem == NULL && !container_enter_folder(folder)) {
         say("can't enter %s: %s", folder, strerror(errno));
         _exit(STATUS_START_INVALID);
@@ -267,6 +270,8 @@ static _Noreturn void become_command(const struct start *start)
         become_container_command(start);
     for (size_t i = 0; i < start->environment_count; i++)
         putenv(start->environment[i]);
+    if (start->has_authority)
+        authority_set_variables();
     if (chdir(start->directory ? start->directory : getenv("HOME")) != 0) {
         say("can't enter %s: %s", start->directory ? start->directory : "HOME", strerror(errno));
         _exit(STATUS_START_INVALID);

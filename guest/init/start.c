@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "authority.h"
 #include "workspace.h"
 
 #define START_OFFSET (1024 * 1024)
@@ -199,6 +200,19 @@ static const char *take_workspace(struct stream *stream, uint64_t bytes)
     return problem;
 }
 
+/* Takes the `bytes` bytes of the authority's certificate, and has it trusted. */
+static const char *take_authority(struct stream *stream, struct start *start, uint64_t bytes)
+{
+    char *pem = take_text(stream, bytes, AUTHORITY_BYTES_MAX);
+
+    if (pem == NULL)
+        return "the authority's certificate is too long or cut short";
+    authority_trust(pem, (size_t)bytes);
+    start->has_authority = true;
+    free(pem);
+    return NULL;
+}
+
 /* Takes one file record of `bytes` bytes: a regular file, or, by its mode, a folder or a symbolic link. */
 static const char *take_file(struct stream *stream, struct start *start, uint64_t bytes)
 {
@@ -228,6 +242,10 @@ static const char *take_file(struct stream *stream, struct start *start, uint64_
     if (strcmp(path, WORKSPACE_FACTS_PATH) == 0) {
         free(path);
         return take_workspace(stream, bytes);
+    }
+    if (strcmp(path, AUTHORITY_PATH) == 0) {
+        free(path);
+        return take_authority(stream, start, bytes);
     }
 
     made = make_parents(path);

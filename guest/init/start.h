@@ -2,6 +2,7 @@
 #ifndef REPRISE_START_H
 #define REPRISE_START_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,6 +42,7 @@ struct start {
     uint16_t columns, rows; /* 0 when not known */
     uint32_t terminal_flags;
     struct container container;
+    bool has_authority; /* which the trust store has */
 };
 
 /*

@@ -6,6 +6,7 @@
 //! images/<hash>             its root image, with images/<hash>.tree beside it
 //! ```
 
+use crate::network::tls::AUTHORITY_PATH;
 use serde::{Deserialize, Serialize};
 
 /// Where init looks for what it is told of a container: a start file of this path. `guest/init/container.h` describes it.
@@ -17,7 +18,7 @@ pub const WORKSPACE_FACTS_PATH: &str = "/.reprise-workspace";
 /// Whether a file of the start is one that tells the guest's init something, not one of a person's.
 #[must_use]
 pub fn is_own_start_file(path: &str) -> bool {
-    [FACTS_PATH, WORKSPACE_FACTS_PATH].contains(&path)
+    [FACTS_PATH, WORKSPACE_FACTS_PATH, AUTHORITY_PATH].contains(&path)
 }
 
 /// Where the guest has the workspace.

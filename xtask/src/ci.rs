@@ -9,11 +9,13 @@ use crate::{Failure, Result, checkout, demo, guest, setup, test_images, web_test
 /// What the tests need beside what the guest needs: the oracles, debuggers, a C compiler for wasm, a runtime for it.
 const TEST_PACKAGES: &[&str] = &[
     "clang-19",
+    "docker-registry",
     "erofs-utils",
     "g++",
     "gdb-multiarch",
     "lldb-19",
     "llvm-19",
+    "openssl",
     "qemu-user",
     "skopeo",
     "umoci",
@@ -39,6 +41,8 @@ const FUZZ_TARGETS: &[&str] = &[
     "workspace",
     "container",
     "image_tree",
+    "frames",
+    "http",
 ];
 /// Seconds for which each fuzz target runs in CI.
 const FUZZ_SECONDS: u32 = 60;

@@ -2,7 +2,8 @@
 //!
 //! The gateway ends the guest's connections itself (smoltcp) and hands their bytes to whoever drives it, which opens connections
 //! of its own: so the guest needs no address in anybody's network, and the host no privileges. Datagrams are handed over as
-//! they are. What reaches the guest are frames, which a recording logs; nothing here is needed for a replay.
+//! they are. What reaches the guest are frames, which a recording logs; nothing here is needed for a replay. A driver that has no sockets but can fetch, as a
+//! page can, drives a [`web::WebNetwork`] instead.
 //!
 //! | address | what |
 //! | --- | --- |
@@ -16,7 +17,11 @@
 //!   take, or to drop.
 
 mod datagram;
+mod http;
+mod names;
 pub mod peers;
+pub mod tls;
+pub mod web;
 mod wire;
 
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
@@ -44,6 +49,9 @@ pub const CONNECTIONS_MAX: usize = 1024;
 
 /// Bytes on their way in one direction of a connection.
 const BUFFER_BYTES: usize = 128 << 10;
+
+/// How often a guest is asked whether it still has a connection.
+const WATCH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The gateway's own ports for connections to the guest: from here on (RFC 6335, 6, the dynamic ports).
 const DIAL_PORT_MIN: u16 = 49_152;
@@ -302,6 +310,15 @@ impl Gateway {
             tcp::State::Listen | tcp::State::SynReceived | tcp::State::SynSent
         );
         has_begun && !socket.may_recv()
+    }
+
+    /// Asks the guest from time to time whether a connection is still there, from now on. One on which the guest sends no more may be
+    /// one that it has left, which only an answer to what it is sent tells.
+    pub fn watch(&mut self, id: ConnectionId) {
+        if let Some(socket) = self.socket(id) {
+            let interval = smoltcp::time::Duration::from_micros(WATCH_INTERVAL.as_micros() as u64);
+            socket.set_keep_alive(Some(interval));
+        }
     }
 
     /// Takes a datagram of the outside for a port of the guest's; one that is too long for a frame is lost.
