@@ -86,6 +86,7 @@ Examples:
   reprise record --image oci:./layout:latest -e MODE=test -o bug.rpt -- /app/run --once
                                                run a container image (a riscv64 one), and record it
   reprise record --image docker-archive:saved.tar -o bug.rpt
+  reprise record --image docker://localhost:5000/app:1.2 -o bug.rpt
   reprise record --image oci:./layout --workspace . -o bug.rpt -- make test
                                                work in a folder of this computer, which stays as it is
 
@@ -313,8 +314,8 @@ pub(crate) struct RecordArgs {
 #[derive(Args, Debug)]
 pub(crate) struct GuestArgs {
     /// A container image to run, for linux/riscv64: oci:DIR (an OCI layout) or docker-archive:FILE, with :TAG after it where there
-    /// are several. Or, as DIR alone, the folder with the guest (Image, initrd, manifest.json). Default: the guest that
-    /// `cargo xtask guest` built, and no container.
+    /// are several, or docker://HOST/NAME:TAG, at a registry, with the logins of Docker's configuration. Or, as DIR alone, the folder
+    /// with the guest (Image, initrd, manifest.json). Default: the guest that `cargo xtask guest` built, and no container.
     #[arg(long, value_name = "IMAGE", value_parser = image_parser())]
     pub(crate) image: Option<ImageArg>,
     #[command(flatten)]
@@ -599,7 +600,8 @@ pub(crate) struct LiveGuestArgs {
     /// With --live, the trace to write. Default: recording.rpt, or the next name that is free.
     #[arg(short, long, value_name = "FILE", requires = "live")]
     pub(crate) output: Option<PathBuf>,
-    /// With --live, a container image as oci:DIR:TAG or docker-archive:FILE:TAG, or the folder with the guest.
+    /// With --live, a container image as oci:DIR:TAG, docker-archive:FILE:TAG or docker://HOST/NAME:TAG, or the folder
+    /// with the guest.
     #[arg(long, value_name = "IMAGE", requires = "live", value_parser = image_parser())]
     pub(crate) image: Option<ImageArg>,
     /// With --live, RAM in MiB.
@@ -628,7 +630,7 @@ pub(crate) struct LiveGuestArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ConvertArgs {
-    /// The container image: oci:DIR or docker-archive:FILE, each with :TAG behind it where there are several.
+    /// The container image: oci:DIR or docker-archive:FILE, each with :TAG behind it where there are several, or docker://HOST/NAME:TAG.
     #[arg(value_name = "IMAGE", value_parser = OsStringValueParser::new().try_map(container_from_arg))]
     pub(crate) image: ContainerSource,
     /// The folder of the site.
@@ -651,7 +653,8 @@ pub(crate) struct ConvertArgs {
 }
 
 fn container_from_arg(text: OsString) -> Result<ContainerSource, &'static str> {
-    ContainerSource::parse(&text).ok_or("write oci:DIR[:TAG] or docker-archive:FILE[:TAG]")
+    ContainerSource::parse(&text)
+        .ok_or("write oci:DIR[:TAG], docker-archive:FILE[:TAG] or docker://HOST/NAME[:TAG]")
 }
 
 #[derive(Args, Debug)]

@@ -149,6 +149,15 @@ pub(crate) fn open(source: &ContainerSource, is_quiet: bool) -> anyhow::Result<C
                 done_bytes,
                 total_bytes,
             } => ("write ", done_bytes, total_bytes),
+            Step::Again { reason } => {
+                let told = format!("reprise: {reason}; trying again");
+                match &shown {
+                    _ if is_quiet => {}
+                    Some((_, bar)) => bar.suspend(|| say::line(told)),
+                    None => say::line(told),
+                }
+                return;
+            }
         };
         if is_quiet {
             return;

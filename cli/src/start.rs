@@ -90,8 +90,8 @@ impl Plan {
             images.push((container.image, container.bytes));
         } else if args.container.wants_container() {
             bail!(
-                "--user, --entrypoint and --hostname are for containers: name one with --image oci:DIR or \
-                 docker-archive:FILE"
+                "--user, --entrypoint and --hostname are for containers: name one with --image oci:DIR, \
+                 docker-archive:FILE or docker://HOST/NAME"
             );
         }
         let reach = Reach {

@@ -1,4 +1,4 @@
-//! Container images among this computer's files, made into root images.
+//! Container images among this computer's files and at registries, made into root images.
 //!
 //! In the cache:
 //!
@@ -9,6 +9,7 @@
 //! ```
 
 use crate::guest::cache_folder;
+use crate::registry::{self, Registry};
 use crate::store;
 use anyhow::{Context, bail};
 use reprise_host::{
@@ -19,7 +20,7 @@ use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -40,7 +41,7 @@ const LABEL_BYTES_MAX: usize = 80;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ContainerSource {
     form: Form,
-    /// A path, perhaps with a colon and the image's name after it.
+    /// A path, perhaps with a colon and the image's name after it; or a reference to an image at a registry.
     rest: OsString,
 }
 
@@ -51,13 +52,20 @@ enum Form {
     Layout,
     /// A file by `docker save`, `podman save` or skopeo.
     Archive,
+    /// At a registry.
+    Registry,
 }
 
 impl ContainerSource {
-    /// Reads `oci:DIR[:TAG]` or `docker-archive:FILE[:TAG]`, as skopeo and podman write it; `None` for anything else.
+    /// Reads `oci:DIR[:TAG]`, `docker-archive:FILE[:TAG]` or `docker://HOST/NAME[:TAG][@DIGEST]`, as skopeo and podman write it; `None` for
+    /// anything else.
     #[must_use]
     pub fn parse(text: &OsStr) -> Option<Self> {
-        let forms = [("oci:", Form::Layout), ("docker-archive:", Form::Archive)];
+        let forms = [
+            ("oci:", Form::Layout),
+            ("docker-archive:", Form::Archive),
+            ("docker://", Form::Registry),
+        ];
         forms.into_iter().find_map(|(prefix, form)| {
             let rest = text.as_bytes().strip_prefix(prefix.as_bytes())?;
             let rest = OsStr::from_bytes(rest).to_owned();
@@ -84,7 +92,7 @@ impl ContainerSource {
         };
         let what = match self.form {
             Form::Layout => "folder",
-            Form::Archive => "file",
+            Form::Archive | Form::Registry => "file",
         };
         bail!(
             "there is no {what} {} with a container image",
@@ -94,9 +102,9 @@ impl ContainerSource {
 }
 
 /// How far [`open`] is. A container image that was made into a root image before has no progress.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Step {
-    /// Layers are unpacked.
+    /// Layers are unpacked, as they come.
     Unpacking {
         /// Bytes that were handled.
         done_bytes: u64,
@@ -109,6 +117,11 @@ pub enum Step {
         done_bytes: u64,
         /// Bytes of the whole image.
         total_bytes: u64,
+    },
+    /// A registry failed, and is asked again for what is missing.
+    Again {
+        /// What it did: a sentence without its end.
+        reason: String,
     },
 }
 
@@ -134,18 +147,42 @@ struct Note {
 /// # Errors
 /// When there is no image that Reprise can run, or it is damaged, or it cannot be kept: a sentence for the person.
 pub fn open(source: &ContainerSource, tell: &mut dyn FnMut(Step)) -> anyhow::Result<Container> {
-    let (path, tag) = source.split()?;
     let cache = cache_folder().context(
         "there is no folder to keep root images in: set HOME, XDG_CACHE_HOME or REPRISE_CACHE",
     )?;
-    let label = label(&path, tag.as_deref());
-    let opened = match source.form {
-        Form::Layout => Files::layout(&path),
-        Form::Archive => Files::archive(&path),
+    let (opened, shown, label, tag) = match source.form {
+        Form::Registry => {
+            let text = source.rest.to_string_lossy().into_owned();
+            let opened = registry::open(&text);
+            let label = opened.as_ref().map_or_else(
+                |_| String::new(),
+                |registry| {
+                    label(
+                        Path::new(registry.reference().name()),
+                        registry.reference().tag(),
+                    )
+                },
+            );
+            (
+                opened.map(|registry| Files::Registry(Box::new(registry))),
+                format!("docker://{text}"),
+                label,
+                None,
+            )
+        }
+        form => {
+            let (path, tag) = source.split()?;
+            let opened = match form {
+                Form::Layout => Files::layout(&path),
+                _ => Files::archive(&path),
+            };
+            let label = label(&path, tag.as_deref());
+            (opened, path.display().to_string(), label, tag)
+        }
     };
     opened
         .and_then(|files| files.open(tag, &Kept::new(&cache)?, tell))
-        .with_context(|| format!("the container image {} cannot be used", path.display()))
+        .with_context(|| format!("the container image {shown} cannot be used"))
         .map(|(mut image, bytes, config)| {
             image.name = label;
             Container {
@@ -177,6 +214,7 @@ fn label(path: &Path, tag: Option<&str>) -> String {
 enum Files {
     Layout(PathBuf),
     Archive { file: File, bytes: u64 },
+    Registry(Box<Registry>),
 }
 
 impl Files {
@@ -209,8 +247,14 @@ impl Files {
         let mut unpacker = match self {
             Self::Layout(_) => Unpacker::layout(tag, Limits::default(), spool),
             Self::Archive { bytes, .. } => Unpacker::archive(*bytes, tag, Limits::default(), spool),
+            Self::Registry(registry) => {
+                let limits = Limits::default();
+                let manifest = registry.manifest(&limits);
+                tell_retries(registry, tell);
+                Unpacker::manifest(&manifest?, limits, spool)?
+            }
         };
-        while unpacker.found().is_none() && self.hand_over(&mut unpacker, &mut |_| ())? {}
+        while unpacker.found().is_none() && self.hand_over(&mut unpacker, tell)? {}
         let Some((id, config)) = unpacker.found() else {
             // Says why nothing was found.
             unpacker.finish()?;
@@ -222,15 +266,26 @@ impl Files {
         }
         let part = kept.lock(&id)?;
         // Somebody else may have made it while this one waited.
-        let (image, bytes) = match kept.find(&id) {
-            Some(found) => found,
-            None => {
-                while self.hand_over(&mut unpacker, tell)? {}
-                kept.make(&id, &part, unpacker.finish()?, tell)?
-            }
+        let made = match kept.find(&id) {
+            Some(found) => Ok(found),
+            None => self.make(unpacker, &id, &part, kept, tell),
         };
         kept.remove_part(&id);
+        let (image, bytes) = made?;
         Ok((image, bytes, config))
+    }
+
+    /// Unpacks all layers, and makes the root image.
+    fn make(
+        &self,
+        mut unpacker: Unpacker<FileSpool>,
+        id: &Digest,
+        part: &File,
+        kept: &Kept,
+        tell: &mut dyn FnMut(Step),
+    ) -> anyhow::Result<(ImageRef, SharedImage)> {
+        while self.hand_over(&mut unpacker, tell)? {}
+        kept.make(id, part, unpacker.finish()?, tell)
     }
 
     /// Hands the unpacker one thing that it wants. `false` when it wants nothing.
@@ -245,10 +300,17 @@ impl Files {
         let mut from = self.fetch(want)?;
         let mut piece = vec![0; PIECE_BYTES];
         loop {
-            let length = from.read(&mut piece)?;
-            if length == 0 {
-                break;
-            }
+            let length = match from.read(&mut piece) {
+                Ok(0) => break,
+                Ok(length) => length,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {
+                    if let Self::Registry(registry) = self {
+                        tell_retries(registry, tell);
+                    }
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
             let mut rest = &piece[..length];
             while !rest.is_empty() {
                 let taken = unpacker.feed(rest)?;
@@ -282,8 +344,16 @@ impl Files {
                 let file = File::open(&path).with_context(|| format!("{name} cannot be read"))?;
                 Ok(Box::new(file))
             }
+            (Self::Registry(registry), _) => Ok(Box::new(registry.fetch(want)?)),
             (Self::Archive { .. }, _) => bail!("an archive has no files to fetch"),
         }
+    }
+}
+
+/// Tells of what a registry is asked for again.
+fn tell_retries(registry: &Registry, tell: &mut dyn FnMut(Step)) {
+    for reason in registry.take_retries() {
+        tell(Step::Again { reason });
     }
 }
 
@@ -413,6 +483,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
     use super::*;
+    use crate::registry::tests::{Manners, Server};
 
     fn check(text: &str, path: &Path, tag: Option<&str>) {
         let source = ContainerSource::parse(OsStr::new(text)).unwrap();
@@ -435,6 +506,7 @@ mod tests {
             Some("docker.io/x:y"),
         );
         assert!(ContainerSource::parse(OsStr::new("guest")).is_none());
+        assert!(ContainerSource::parse(OsStr::new("docker://a.test/b")).is_some());
         let gone = ContainerSource::parse(OsStr::new("oci:/nowhere:tag")).unwrap();
         let told = gone.split().unwrap_err().to_string();
         assert!(told.contains("folder /nowhere "), "{told}");
@@ -446,5 +518,45 @@ mod tests {
         assert_eq!(label("/x/busybox", Some("1.36")), "busybox-1.36.root.erofs");
         assert_eq!(label("a.tar", Some("x/y:z")), "a-x-y-z.root.erofs");
         assert_eq!(label("..", None), "container.root.erofs");
+    }
+
+    #[test]
+    fn of_a_registry_s_image_all_is_kept_or_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Kept::new(folder.path()).unwrap();
+        let names = || -> Vec<_> {
+            let folders = [&kept.containers, &kept.images].map(|path| fs::read_dir(path).unwrap());
+            folders
+                .into_iter()
+                .flatten()
+                .map(|entry| entry.unwrap().file_name())
+                .collect()
+        };
+        let open = |server: &Server| {
+            let mut told = Vec::new();
+            let files = Files::Registry(Box::new(server.client("app:1", None)));
+            let opened = files.open(None, &kept, &mut |step| told.push(step));
+            opened.map(|(image, _, config)| (image, config, told))
+        };
+        let wrong_at = Some(200_000);
+        let wrong = Server::new(Manners {
+            wrong_at,
+            ..Manners::default()
+        });
+        open(&wrong).unwrap_err();
+        assert!(names().is_empty(), "{:?}", names());
+
+        let broken = Server::new(Manners {
+            broken: (1, 1000),
+            ..Manners::default()
+        });
+        let (image, config, told) = open(&broken).unwrap();
+        assert_eq!(config.cmd, ["/bin/sh"]);
+        assert!(told.iter().any(|step| matches!(step, Step::Again { .. })));
+        assert_eq!(names().len(), 2);
+        // What is kept is not fetched again: index, manifest and configuration are, since a tag may have moved.
+        broken.log();
+        assert_eq!(open(&broken).unwrap().0, image);
+        assert_eq!(broken.log().len(), 3);
     }
 }

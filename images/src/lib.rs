@@ -3,6 +3,7 @@
 //! # Code map
 //! - `container`: container images, made into root images and kept.
 //! - `guest`: the guest that was built, and the folders in which images may be.
+//! - `registry`: container images over HTTP.
 //! - `store`: images in files and folders, found by their hash.
 //! - `workspace`: a folder that a machine sees as its workspace.
 //!
@@ -11,5 +12,6 @@
 
 pub mod container;
 pub mod guest;
+pub mod registry;
 pub mod store;
 pub mod workspace;

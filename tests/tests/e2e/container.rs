@@ -96,6 +96,9 @@ pub(super) fn noise(length: usize) -> Vec<u8> {
     (0..length).map(|_| next()).collect()
 }
 
+/// The image's trusted certificates, which nothing reads.
+pub(super) const BUNDLE: &str = "certificates of the image's";
+
 /// Two layers: the second removes a file, empties a folder before it fills it, and brings the user's own folder.
 fn layout(architecture: &str, programs: &[(&str, &[u8])]) -> Layout {
     let busybox = file_of_initrd("bin/busybox");
@@ -118,6 +121,11 @@ fn layout(architecture: &str, programs: &[(&str, &[u8])]) -> Layout {
         ("etc/motd", b"the image's own command\n", 0o644),
         ("gone", b"removed by the layer above\n", 0o644),
         ("data/old", b"hidden by the layer above\n", 0o644),
+        (
+            "etc/ssl/certs/ca-certificates.crt",
+            BUNDLE.as_bytes(),
+            0o644,
+        ),
         ("srv/large", &large, 0o644),
     ] {
         lower.add(&Member {
@@ -139,6 +147,10 @@ fn layout(architecture: &str, programs: &[(&str, &[u8])]) -> Layout {
             ..Member::new(&format!("bin/{name}"), b'2')
         });
     }
+    lower.add(&Member {
+        target: b"certs/ca-certificates.crt",
+        ..Member::new("etc/ssl/cert.pem", b'2')
+    });
     let mut upper = TarBuilder::default();
     upper.add(&Member::new(".wh.gone", b'0'));
     upper.add(&Member::new("data/.wh..wh..opq", b'0'));
