@@ -22,7 +22,116 @@ fn main() -> Result<(), Box<dyn Error>> {
     write_packets(&Path::new(&directory).join("gdb_packets"))?;
     write_conversations(&Path::new(&directory).join("workspace"))?;
     write_archives(&Path::new(&directory).join("container"))?;
-    write_parts(&Path::new(&directory).join("image_tree"))
+    write_parts(&Path::new(&directory).join("image_tree"))?;
+    write_frames(&Path::new(&directory).join("frames"))?;
+    write_requests(&Path::new(&directory).join("http"))
+}
+
+/// Frames of a guest's, as their target reads them: the first packet of a connection, a question for a name, a question for a
+/// card, and a ping.
+fn write_frames(directory: &Path) -> Result<(), Box<dyn Error>> {
+    std::fs::create_dir_all(directory)?;
+    const GATEWAY: [u8; 6] = [0x02, 0x52, 0x50, 0x00, 0x00, 0x01];
+    const GUEST: [u8; 6] = [0x02, 0x52, 0x50, 0x00, 0x00, 0x02];
+    let frame = |to: &[u8; 6], ethertype: u16, payload: &[u8]| {
+        let ethertype = ethertype.to_be_bytes();
+        let frame = [&to[..], &GUEST, &ethertype, payload].concat();
+        [&(frame.len() as u16 | 0x8000).to_le_bytes()[..], &frame].concat()
+    };
+    let packet = |protocol: u8, to: [u8; 4], payload: &[u8]| {
+        let length = (20 + payload.len() as u16).to_be_bytes();
+        let begin = [
+            0x45, 0, length[0], length[1], 0, 0, 0x40, 0, 64, protocol, 0, 0,
+        ];
+        let packet = [&begin[..], &[10, 0, 2, 15], &to, payload].concat();
+        frame(&GATEWAY, 0x0800, &packet)
+    };
+    let segment = |to: u16, sequence: u8, flags: u8, payload: &[u8]| {
+        let to = to.to_be_bytes();
+        let begin = [
+            0x9c, 0x40, to[0], to[1], 0, 0, 0, sequence, 0, 0, 0, 0, 0x50, flags, 0xff, 0xff,
+        ];
+        [&begin[..], &[0; 4], payload].concat()
+    };
+    let question = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0\x07example\x03org\0\0\x01\0\x01";
+    let length = (8 + question.len() as u16).to_be_bytes();
+    let datagram = [
+        &[0x9c, 0x41, 0, 53, length[0], length[1], 0, 0][..],
+        question,
+    ]
+    .concat();
+    let who_has = [
+        &[0, 1, 8, 0, 6, 4, 0, 1][..],
+        &GUEST,
+        &[10, 0, 2, 15],
+        &[0; 6],
+        &[10, 0, 2, 2],
+    ]
+    .concat();
+    let who_has = frame(&[0xff; 6], 0x0806, &who_has);
+    let far = [198, 18, 0, 1];
+    for (name, frames) in [
+        (
+            "name",
+            vec![who_has.clone(), packet(17, [10, 0, 2, 3], &datagram)],
+        ),
+        (
+            "connection",
+            vec![
+                who_has.clone(),
+                packet(6, far, &segment(80, 0, 2, b"")),
+                packet(
+                    6,
+                    far,
+                    &segment(80, 1, 0x18, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+                ),
+            ],
+        ),
+        (
+            "ping",
+            vec![
+                who_has,
+                packet(1, [10, 0, 2, 2], &[8, 0, 0xf7, 0xff, 0, 0, 0, 0]),
+            ],
+        ),
+    ] {
+        std::fs::write(directory.join(name), frames.concat())?;
+    }
+    Ok(())
+}
+
+/// What guests send to web servers, after a byte that says how they are answered.
+fn write_requests(directory: &Path) -> Result<(), Box<dyn Error>> {
+    std::fs::create_dir_all(directory)?;
+    for (name, request) in [
+        (
+            "get",
+            "GET /a?b=c HTTP/1.1\r\nHost: example.org\r\nAccept: */*\r\n\r\n",
+        ),
+        ("old", "GET / HTTP/1.0\r\n\r\n"),
+        (
+            "proxied",
+            "HEAD http://example.org:8080/ HTTP/1.1\r\nHost: example.org\r\n\r\n",
+        ),
+        (
+            "posted",
+            "POST /x HTTP/1.1\r\nHost: e\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nbytes",
+        ),
+        (
+            "chunked",
+            "PUT /x HTTP/1.1\r\nHost: e\r\nTransfer-Encoding: chunked\r\n\r\n3;a=b\r\nabc\r\n0\r\nT: v\r\n\r\n",
+        ),
+        (
+            "several",
+            "GET /1 HTTP/1.1\r\nHost: e\r\n\r\nGET /2 HTTP/1.1\r\nHost: e\r\nConnection: close\r\n\r\n",
+        ),
+    ] {
+        for how in [0, 4, 24] {
+            let bytes = [&[how], request.as_bytes()].concat();
+            std::fs::write(directory.join(format!("{name}-{how}")), bytes)?;
+        }
+    }
+    Ok(())
 }
 
 /// Conversations with the workspace's server, as its target reads them: length, type and fields of each message.
