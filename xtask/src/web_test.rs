@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::cache::{self, Lock, Workspace};
 use crate::tools::{build_reprise, cargo, run, target_folder};
-use crate::{Failure, Result, checkout, files, process, setup, site};
+use crate::{Failure, Result, checkout, files, process, setup, site, test_images};
 
 const USAGE: &str = "\
 Usage: cargo xtask web-test [FILTER]
@@ -97,6 +97,7 @@ fn node(tests: &Path) -> Result<Command> {
     command
         .env("REPRISE_BIN", reprise)
         .env("REPRISE_SITE_FOLDER", &site)
+        .env("REPRISE_TEST_IMAGES", test_images::build()?)
         .env("REPRISE_NODE_MODULES", modules)
         .env("REPRISE_PICTURES", &pictures);
     Ok(command)
