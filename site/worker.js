@@ -4,6 +4,7 @@
 import initEngine, { EngineWorker } from './engine.js';
 import { fetchContainer, fetchGuest, fetchImage, fetchPart, fetchTrace, fetchTree, refetchImage, refetchPart } from './fetching.js';
 import { listFolder, readFilePart } from './folder.js';
+import { serveGuest } from './guest-fetch.js';
 
 let engine;
 let siteUrl;
@@ -38,6 +39,7 @@ function turn() {
   for (let want = engine.take_want(); want !== undefined; want = engine.take_want()) {
     supply(JSON.parse(want));
   }
+  serveGuest(engine, tell);
   if (wait === 0) {
     schedule();
   } else if (wait > 0) {

@@ -85,8 +85,14 @@ impl App {
     #[must_use]
     pub fn new(main: Box<dyn Link>, reader: Box<dyn Link>, mut host: Box<dyn Host>) -> App {
         let (demos, containers) = (host.demos_json(), host.containers_json());
-        let picks_folders = host.can_pick_folder();
-        let start = StartPage::new(&demos, &containers, picks_folders, host.surroundings());
+        let (picks_folders, has_network) = (host.can_pick_folder(), host.has_network());
+        let start = StartPage::new(
+            &demos,
+            &containers,
+            picks_folders,
+            host.surroundings(),
+            has_network,
+        );
         App {
             main: Asker::new(main),
             reader: Asker::new(reader),
@@ -230,7 +236,8 @@ impl App {
                 ram_mebibytes,
                 container,
                 folder,
-            }) => self.boot(command, ram_mebibytes, container, folder),
+                network,
+            }) => self.boot(command, ram_mebibytes, container, folder, network),
             Some(StartEvent::PickFolder) => self.host.pick_folder(),
             Some(StartEvent::ForgetFolder(number)) => self.host.forget_folder(number),
             Some(StartEvent::PickFile) => self.host.pick_file(),
@@ -342,6 +349,7 @@ impl App {
                                 position: &session.position,
                                 is_running,
                                 index: &session.index,
+                                fetches: &session.fetches,
                                 stops: &session.stops,
                                 marks: &session.marks,
                                 thread: session.thread,

@@ -91,6 +91,11 @@ pub trait Host {
         "tab"
     }
 
+    /// Whether machines can have a network: whoever runs engines fetches what their guests ask for.
+    fn has_network(&self) -> bool {
+        true
+    }
+
     /// Reads what was typed where a link or an address is asked for, if it can only be a file's path; the file arrives by
     /// [`Host::take_file`]. False if it is no path, as everywhere in a browser.
     fn open_path(&mut self, _text: &str) -> bool {

@@ -3,7 +3,8 @@
 use crate::action::Action;
 use crate::looks::Looks;
 use reprise_worker::protocol::{
-    IndexPart, Position, Recording, StopPoint, Switch, SystemCall, Thread, ThreadName,
+    FetchNews, FetchStage, IndexPart, Position, Recording, StopPoint, Switch, SystemCall, Thread,
+    ThreadName,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -20,6 +21,8 @@ pub struct PanelModel<'a> {
     pub is_running: bool,
     /// What is known of the whole recording.
     pub index: &'a Index,
+    /// What the guest has fetched.
+    pub fetches: &'a [Fetched],
     /// Breakpoints, watchpoints and catches.
     pub stops: &'a [Stop],
     /// Places to come back to.
@@ -65,6 +68,78 @@ pub struct Mark {
     pub icount: u64,
     /// What the person wrote to it.
     pub note: String,
+}
+
+/// Fetches that are listed.
+const FETCHES_MAX: usize = 10_000;
+
+/// Something that the guest has fetched, or is fetching.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fetched {
+    /// Its number.
+    pub number: u32,
+    /// Position at which the guest had asked.
+    pub icount: u64,
+    /// Guest time there.
+    pub nanoseconds: u64,
+    /// The method.
+    pub method: String,
+    /// What was asked for.
+    pub url: String,
+    /// Status of the answer, once it has begun.
+    pub status: Option<u16>,
+    /// How it ended, once it has.
+    pub end: Option<FetchEnd>,
+}
+
+/// How a fetch ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FetchEnd {
+    /// Where.
+    pub icount: u64,
+    /// Guest time there.
+    pub nanoseconds: u64,
+    /// Bytes that came.
+    pub byte_len: u64,
+    /// Why it is not whole.
+    pub failure: Option<String>,
+}
+
+impl Fetched {
+    /// Takes news in to a list, which ascends.
+    pub fn take_in(fetches: &mut Vec<Fetched>, news: FetchNews) {
+        let FetchNews {
+            number,
+            icount,
+            nanoseconds,
+            stage,
+        } = news;
+        let has_room = fetches.len() < FETCHES_MAX;
+        let found = fetches.iter_mut().rev().find(|it| it.number == number);
+        match (stage, found) {
+            (FetchStage::Begun { method, url }, None) if has_room => {
+                fetches.push(Fetched {
+                    number,
+                    icount,
+                    nanoseconds,
+                    method,
+                    url,
+                    status: None,
+                    end: None,
+                });
+            }
+            (FetchStage::Answered { status }, Some(fetched)) => fetched.status = Some(status),
+            (FetchStage::Ended { byte_len, failure }, Some(fetched)) => {
+                fetched.end = Some(FetchEnd {
+                    icount,
+                    nanoseconds,
+                    byte_len,
+                    failure,
+                });
+            }
+            _ => {}
+        }
+    }
 }
 
 /// So many expressions are shown, each of which the engine looks up anew at each position.

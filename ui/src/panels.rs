@@ -7,6 +7,7 @@ mod address;
 mod calls;
 mod disassembly;
 mod errno;
+mod fetches;
 mod gutter;
 mod inputs;
 mod marks;
@@ -43,6 +44,8 @@ pub enum PanelKind {
     Calls,
     /// Input events of the whole recording.
     Inputs,
+    /// What the guest of the whole recording has fetched.
+    Fetches,
     /// Breakpoints, watchpoints and catches.
     Stops,
     /// Places to come back to.
@@ -51,7 +54,7 @@ pub enum PanelKind {
 
 impl PanelKind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Registers,
         Self::Memory,
         Self::Disassembly,
@@ -61,6 +64,7 @@ impl PanelKind {
         Self::Threads,
         Self::Calls,
         Self::Inputs,
+        Self::Fetches,
         Self::Stops,
         Self::Marks,
     ];
@@ -91,6 +95,7 @@ impl PanelKind {
             Self::Threads => "Threads",
             Self::Calls => "System calls",
             Self::Inputs => "Inputs",
+            Self::Fetches => "Fetches",
             Self::Stops => "Stops",
             Self::Marks => "Marks",
         }
@@ -100,7 +105,8 @@ impl PanelKind {
 /// Draws a panel.
 pub fn show(kind: PanelKind, ui: &mut egui::Ui, model: &mut PanelModel<'_>) {
     ui.push_id(kind, |ui| {
-        if model.is_running {
+        // What is fetched is told as it happens.
+        if model.is_running && kind != PanelKind::Fetches {
             ui.label("The machine is running. Pause it to look.");
             return;
         }
@@ -119,6 +125,7 @@ pub fn show(kind: PanelKind, ui: &mut egui::Ui, model: &mut PanelModel<'_>) {
             PanelKind::Threads => threads::show(ui, model),
             PanelKind::Calls => calls::show(ui, model),
             PanelKind::Inputs => inputs::show(ui, model),
+            PanelKind::Fetches => fetches::show(ui, model),
             PanelKind::Stops => stops::show(ui, model),
             PanelKind::Marks => marks::show(ui, model),
         }

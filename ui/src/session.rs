@@ -1,7 +1,7 @@
 //! What is open, and where it stands.
 
 use crate::looks::Looks;
-use crate::model::{Index, Mark, Shown, Stop};
+use crate::model::{Fetched, Index, Mark, Shown, Stop};
 use crate::terminal::History;
 use reprise_worker::protocol::{
     FatalSignal, Input, InputKind, Look, Position, Recording, Target, Thread, View,
@@ -94,6 +94,7 @@ pub(crate) struct Session {
     pub(crate) player: Option<Player>,
     pub(crate) history: History,
     pub(crate) index: Index,
+    pub(crate) fetches: Vec<Fetched>,
     /// Position, hash, and how many hashes agreed.
     pub(crate) verified: Option<(u64, String, u64)>,
     pub(crate) stops: Vec<Stop>,
@@ -153,6 +154,7 @@ impl Session {
             player: None,
             history: History::new(recording.terminal),
             index: Index::default(),
+            fetches: Vec::new(),
             verified: None,
             stops: Vec::new(),
             last_stop: 0,

@@ -24,6 +24,8 @@ pub(crate) enum StartEvent {
         container: Option<String>,
         /// The folder that it works in, by its number.
         folder: Option<u32>,
+        /// Its programs may fetch what the page may.
+        network: bool,
     },
     /// A folder that is still to be chosen.
     PickFolder,
@@ -58,6 +60,10 @@ struct Container {
 /// What a machine is given to work in.
 const FOLDER_TIP: &str = "A folder of this computer, which the machine sees as /workspace and changes for itself alone: the folder stays as \
                           it is. Nothing is uploaded anywhere, even if the browser asks whether it may: files are read in this page";
+/// What the network allows.
+const NETWORK_TIP: &str = "Programs of the machine may ask servers for things by HTTP, as this page may: those that let any page read them \
+     (CORS), and servers on this computer at 10.0.2.2. The browser sends no cookies and follows redirects. What comes is recorded; \
+     replays ask nobody.";
 
 /// What the default guest is called beside containers.
 const DEFAULT_GUEST: &str = "the default guest";
@@ -75,6 +81,10 @@ pub(crate) struct StartPage {
     picks_folders: bool,
     /// The one that was picked, or how far it is.
     folder: Option<FolderEvent>,
+    /// Whether the machine is to have a network; off until the person says otherwise.
+    network: bool,
+    /// The app can give a machine a network.
+    has_network: bool,
     /// Where the app is, in a word.
     surroundings: &'static str,
 }
@@ -85,6 +95,7 @@ impl StartPage {
         containers_json: &str,
         picks_folders: bool,
         surroundings: &'static str,
+        has_network: bool,
     ) -> StartPage {
         // A site without demos is a site without demos.
         let mut demos: Vec<Demo> = serde_json::from_str(demos_json).unwrap_or_default();
@@ -101,6 +112,8 @@ impl StartPage {
             container: None,
             picks_folders,
             folder: None,
+            network: false,
+            has_network,
             surroundings,
         }
     }
@@ -145,10 +158,15 @@ impl StartPage {
                     ui.add_space(12.0);
                     self.demos(ui, &mut event);
                     ui.add_space(16.0);
-                    ui.label(format!(
-                        "Nothing leaves this {}: machines run in it, and files are opened in it.",
-                        self.surroundings
-                    ));
+                    ui.label(match self.network {
+                        false => format!(
+                            "Nothing leaves this {}: machines run in it, and files are opened in it.",
+                            self.surroundings
+                        ),
+                        true => "A machine with the network sends what its programs ask for to the servers that they name; \
+                                 nothing else leaves this tab."
+                            .to_owned(),
+                    });
                 });
             });
         });
@@ -181,6 +199,10 @@ impl StartPage {
                 ui.name_inputs("RAM in MiB", |ui| {
                     ui.add(Slider::new(&mut self.ram_mebibytes, RAM_MEBIBYTES).logarithmic(true))
                 });
+                if self.has_network {
+                    ui.checkbox(&mut self.network, "Network")
+                        .on_hover_text(NETWORK_TIP);
+                }
             });
             if ui.button(RichText::new("Boot Linux").strong()).clicked() || is_entered {
                 let command = match self.command.trim() {
@@ -192,6 +214,7 @@ impl StartPage {
                     ram_mebibytes: self.ram_mebibytes,
                     container: self.chosen().map(|container| container.file.clone()),
                     folder: self.picked().map(|folder| folder.number),
+                    network: self.network && self.has_network,
                 });
             }
         });

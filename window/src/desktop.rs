@@ -200,6 +200,10 @@ impl Host for Desktop {
         "window"
     }
 
+    fn has_network(&self) -> bool {
+        false
+    }
+
     fn open_path(&mut self, text: &str) -> bool {
         let is_path = !text.contains("://");
         if is_path {

@@ -64,9 +64,7 @@ pub(crate) fn supply(want: &Want, places: &Places) -> Supply {
         }
         Want::Guest => guest_json(),
         Want::Container { file } => Err(anyhow!("{NOT_FETCHED}: {file}")),
-        Want::Folder { .. } | Want::FilePart { .. } => {
-            Err(anyhow!("no folder can be picked here"))
-        }
+        Want::Folder { .. } | Want::FilePart { .. } => Err(anyhow!("no folder can be picked here")),
         Want::Trace { url, .. } => Err(anyhow!("{NOT_FETCHED}: {url}")),
     };
     supply.map_err(|error| crate::sentence(&error))

@@ -1,10 +1,12 @@
 //! The engine: carries out requests a slice at a time.
 //!
 //! Whoever hosts it hands in requests ([`Engine::receive`]), lets it work ([`Engine::turn`]), takes what it says
-//! ([`Engine::take_message`]) and fetches what it wants ([`Engine::take_want`]).
+//! ([`Engine::take_message`]) and fetches what it wants ([`Engine::take_want`]), and what the guest of a live machine
+//! wants ([`Engine::take_fetch`]).
 
 mod arrival;
 mod code;
+mod fetched;
 mod files;
 mod gdb;
 mod index;
@@ -13,6 +15,7 @@ mod library;
 mod live;
 mod look;
 mod machine;
+mod network;
 mod open;
 mod save;
 mod signal;
@@ -34,6 +37,7 @@ use live::Live;
 use open::{Opened, Opening};
 use reprise_core::types::Icount;
 use reprise_debugger::session::DebugSession;
+use reprise_host::network::web::FetchId;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -129,6 +133,10 @@ pub struct Engine {
     early: Arrival,
     /// Traces that were fetched.
     fetch_count: u32,
+    /// The last of those that guests of live machines have wanted.
+    last_fetch: FetchId,
+    /// Those that nobody wants any more, since their machine is gone.
+    aborts: VecDeque<FetchId>,
 }
 
 impl Default for Engine {
@@ -153,6 +161,8 @@ impl Engine {
             return_to: None,
             early: Arrival::relayed(),
             fetch_count: 0,
+            last_fetch: FetchId(0),
+            aborts: VecDeque::new(),
         }
     }
 
@@ -641,6 +651,7 @@ impl Engine {
 
     fn close(&mut self) {
         self.end_gdb(Some("the page has left the recording"));
+        self.leave_network();
         self.subject = Subject::Nothing;
         self.stops.clear();
         self.return_to = None;

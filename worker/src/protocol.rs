@@ -157,6 +157,8 @@ pub struct Boot {
     /// The folder that it works in, by the number that it got when it was picked. What of it the guest wants is fetched from where it
     /// is.
     pub folder: Option<u32>,
+    /// The guest has a network, and whoever hosts the engine fetches for it what it asks for.
+    pub network: bool,
 }
 
 /// Size of a terminal in characters.
@@ -544,6 +546,45 @@ pub enum Message {
     /// A signal has ended a program, and the recorded command's exit status is that signal's. Told by [`Command::Index`], at
     /// its end.
     FatalSignal(FatalSignal),
+    /// The guest of a live machine fetches something.
+    Fetch(FetchNews),
+}
+
+/// What has become of something that a guest fetches.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct FetchNews {
+    /// Tells fetches apart; in the order in which they began.
+    pub number: u32,
+    /// Position of the machine when it became so.
+    pub icount: u64,
+    /// Guest time there, in nanoseconds since power-on.
+    pub nanoseconds: u64,
+    /// What it is.
+    pub stage: FetchStage,
+}
+
+/// How far a fetch is. The first is told first; the last ends it, and may come without the second.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum FetchStage {
+    /// The guest has asked.
+    Begun {
+        /// The method.
+        method: String,
+        /// What it asks for.
+        url: String,
+    },
+    /// The head of the answer is there.
+    Answered {
+        /// Status of HTTP.
+        status: u16,
+    },
+    /// There is no more of it.
+    Ended {
+        /// Bytes of the answer that came, decoded.
+        byte_len: u64,
+        /// Why it is not whole, in a sentence.
+        failure: Option<String>,
+    },
 }
 
 /// The last signal of its kind that ended a program.

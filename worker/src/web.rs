@@ -2,6 +2,7 @@
 
 use crate::engine::{Engine, Next};
 use crate::protocol::{Want, decode, encode};
+use reprise_host::network::web::FetchId;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,6 +15,8 @@ pub struct EngineWorker {
     /// What the script was asked to fetch, by the key that it was told.
     wanted: BTreeMap<String, Want>,
     want_count: u64,
+    /// The body of the fetch that was told last.
+    fetch_body: Vec<u8>,
 }
 
 impl Default for EngineWorker {
@@ -33,6 +36,7 @@ impl EngineWorker {
             engine: Engine::new(),
             wanted: BTreeMap::new(),
             want_count: 0,
+            fetch_body: Vec::new(),
         }
     }
 
@@ -140,6 +144,54 @@ impl EngineWorker {
         if let Some(want) = self.wanted.remove(key) {
             self.engine.supply(&want, Err(reason));
         }
+    }
+
+    /// The next thing that the guest wants to have fetched, as JSON: `id`, by which to hand in the answer; `method`; `url`; `headers`, as pairs of name
+    /// and value. The body is taken at once, by [`EngineWorker::take_fetch_body`].
+    pub fn take_fetch(&mut self) -> Option<String> {
+        let fetch = self.engine.take_fetch()?;
+        self.fetch_body = fetch.body;
+        let told = json!({
+            "id": fetch.id.0, "method": fetch.method, "url": fetch.url, "headers": fetch.headers,
+        });
+        Some(told.to_string())
+    }
+
+    /// The body of what [`EngineWorker::take_fetch`] has told last.
+    pub fn take_fetch_body(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.fetch_body)
+    }
+
+    /// An answer to the guest begins; `headers` are pairs of name and value, as JSON. Whether anybody wants it.
+    pub fn fetch_head(&mut self, id: u32, status: u16, reason: &str, headers: &str) -> bool {
+        let headers: Vec<(String, String)> = serde_json::from_str(headers).unwrap_or_default();
+        self.engine
+            .fetch_head(FetchId(id), status, reason, &headers)
+    }
+
+    /// How many bytes of an answer are wanted now; it may be more after a turn.
+    pub fn fetch_room(&mut self, id: u32) -> usize {
+        self.engine.fetch_room(FetchId(id))
+    }
+
+    /// The next bytes of an answer. Whether anybody wants them.
+    pub fn fetch_body(&mut self, id: u32, bytes: &[u8]) -> bool {
+        self.engine.fetch_body(FetchId(id), bytes)
+    }
+
+    /// An answer is whole.
+    pub fn fetch_end(&mut self, id: u32) {
+        self.engine.fetch_end(FetchId(id));
+    }
+
+    /// A fetch failed, for a reason in a sentence.
+    pub fn fetch_failed(&mut self, id: u32, sentence: &str) {
+        self.engine.fetch_failed(FetchId(id), sentence);
+    }
+
+    /// The next fetch that nobody wants any more.
+    pub fn take_abort(&mut self) -> Option<u32> {
+        self.engine.take_abort().map(|id| id.0)
     }
 
     /// Says how far a fetch is, in bytes; a total that is not known is 0.

@@ -34,7 +34,13 @@ pub(crate) const WEB_PACKAGES: &[&str] = &["clang-19", "llvm-19"];
 /// The part of the site that is the same for all builds.
 const ROOT_FILES: &[&str] = &["index.html", "boot.js", "style.css"];
 /// Files of a build that are not compiled.
-const BUILD_FILES: &[&str] = &["main.js", "worker.js", "fetching.js", "folder.js"];
+const BUILD_FILES: &[&str] = &[
+    "main.js",
+    "worker.js",
+    "fetching.js",
+    "folder.js",
+    "guest-fetch.js",
+];
 
 /// The file that lists builds.
 const SITE_FILE: &str = "site.json";

@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask test` builds what these tests need and says where it is.
 
+mod authority;
 mod container;
 mod debian;
 mod determinism;
@@ -12,6 +13,7 @@ mod linux;
 mod network;
 mod page;
 mod record_replay;
+mod registry;
 mod sessions;
 mod source;
 mod support;

@@ -5,6 +5,7 @@
 mod arrival;
 mod container;
 mod disk;
+mod fetch;
 mod gdb;
 mod signal;
 mod workspace;
@@ -268,6 +269,7 @@ fn boot(command: &[&str]) -> Command {
         },
         container: None,
         folder: None,
+        network: false,
     })
 }
 

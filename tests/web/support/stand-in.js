@@ -2,14 +2,15 @@
 // keeps what it hears. Messages are encoded as `worker/src/protocol.rs` lists them: numbers in little-endian, a variant as its
 // number in 4 bytes, a length in 8 bytes.
 
-const COMMANDS = { boot: 0, open: 1, type: 3, pause: 6, index: 13 };
+const COMMANDS = { boot: 0, open: 1, type: 3, pause: 6, index: 13, save: 15 };
 const MESSAGES = [
-  'opened', 'grown', 'halted', 'console', 'position', 'progress', 'seen', 'indexed', 'verified', 'hits', 'trace', 'done',
-  'failed',
+  'opened', 'grown', 'halted', 'console', 'position', 'progress', 'seen', 'indexed', 'verified', 'hits', 'trace', 'files', 'notice',
+  'done', 'failed', 'gdb-bytes', 'gdb-runs', 'gdb-gone', 'arriving', 'trace-part', 'arrived', 'fatal-signal', 'fetch',
 ];
+const FETCH_STAGES = ['begun', 'answered', 'ended'];
 
 /// What was heard. Requests are answered by number: true, or why not.
-const heard = { console: '', counts: {}, answers: {}, progress: [], fragments: [] };
+const heard = { console: '', counts: {}, answers: {}, progress: [], fragments: [], fetches: [] };
 let lastRequest = 0;
 
 class Encoder {
@@ -51,10 +52,14 @@ class Decoder {
     return Number(value);
   }
 
-  text() {
+  bytes() {
     const length = this.number(8);
     this.#at += length;
-    return new TextDecoder().decode(this.#bytes.subarray(this.#at - length, this.#at));
+    return this.#bytes.slice(this.#at - length, this.#at);
+  }
+
+  text() {
+    return new TextDecoder().decode(this.bytes());
   }
 }
 
@@ -68,18 +73,19 @@ function send(command, fill = () => {}) {
 
 /// What a test can say; each answers the request's number.
 globalThis.say = {
-  boot: () =>
+  boot: (hasNetwork = false) =>
     send('boot', (message) => {
       message.number(0, 8).number(256, 4);
       for (let index = 0; index < 32; index += 1) {
         message.number(index, 1);
       }
-      message.number(1_767_225_600_000_000_000n, 8).number(80, 2).number(24, 2).number(0, 1);
+      message.number(1_767_225_600_000_000_000n, 8).number(80, 2).number(24, 2).number(0, 1).number(0, 1).number(hasNetwork ? 1 : 0, 1);
     }),
   open: (url) => send('open', (message) => message.number(1, 4).text(url)),
   type: (text) => send('type', (message) => message.text(text)),
   pause: () => send('pause'),
   index: () => send('index'),
+  save: () => send('save', (message) => message.number(0, 1)),
 };
 
 export default async function init({ module_or_path }) {
@@ -102,6 +108,23 @@ export function deliver(which, bytes) {
     heard.progress.push(message.text());
   } else if (kind === 'verified') {
     heard.verified = { icount: message.number(8), hash: message.text() };
+  } else if (kind === 'trace') {
+    message.number(4);
+    globalThis.savedTrace = message.bytes();
+  } else if (kind === 'fetch') {
+    const [number, icount] = [message.number(4), message.number(8)];
+    message.number(8);
+    const stage = FETCH_STAGES[message.number(4)];
+    const told = { number, icount, stage };
+    if (stage === 'begun') {
+      Object.assign(told, { method: message.text(), url: message.text() });
+    } else if (stage === 'answered') {
+      told.status = message.number(2);
+    } else {
+      told.byteLength = message.number(8);
+      told.failure = message.number(1) === 1 ? message.text() : undefined;
+    }
+    heard.fetches.push(told);
   } else if (kind === 'done') {
     heard.answers[message.number(4)] = true;
   } else if (kind === 'failed') {

@@ -171,6 +171,7 @@ impl App {
         ram_mebibytes: u32,
         container: Option<String>,
         folder: Option<u32>,
+        network: bool,
     ) {
         self.leave();
         self.screen = Screen::Opening(Box::new(Opening {
@@ -187,6 +188,7 @@ impl App {
             terminal: crate::terminal::size_for(self.room * egui::vec2(0.57, 0.62)),
             container,
             folder,
+            network,
         };
         self.main.ask(Command::Boot(boot), Purpose::Open);
     }

@@ -220,7 +220,8 @@ fn position(id: RequestId, icount: u64) -> Position {
 fn a_machine_is_booted_typed_at_and_paused() {
     let mut page = Page::new();
     page.press("Boot Linux");
-    let boot = page.asked(|command| matches!(command, Command::Boot(_)));
+    // It has no network unless the person says so.
+    let boot = page.asked(|command| matches!(command, Command::Boot(boot) if !boot.network));
     page.main_says([Message::Opened(recording(true)), Message::Done { id: boot }]);
     page.main_says([
         Message::Console(vec![printed(1_000, "~ # ")]),
@@ -319,8 +320,9 @@ fn what_cannot_be_opened_leaves_the_start_page() {
         "{state}"
     );
     // It goes on working.
+    page.press("Network");
     page.press("Boot Linux");
-    page.asked(|command| matches!(command, Command::Boot(_)));
+    page.asked(|command| matches!(command, Command::Boot(boot) if boot.network));
 }
 
 #[test]

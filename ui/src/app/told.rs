@@ -2,6 +2,7 @@
 
 use super::{arrive, found};
 use crate::asker::{Asker, Purpose};
+use crate::model::Fetched;
 use crate::session::{Mode, Session};
 use reprise_worker::protocol::{Command, Message};
 
@@ -55,6 +56,7 @@ pub(super) fn by_main(
             is_capped,
             ..
         } => found(session, stop, icounts, is_capped),
+        Message::Fetch(news) => Fetched::take_in(&mut session.fetches, news),
         Message::Done { .. } => done(session, main, purpose),
         _ => {}
     }

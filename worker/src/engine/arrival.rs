@@ -1,9 +1,10 @@
 //! A trace whose bytes come one after the other, read as they come.
 
+use super::fetched::{ANNOTATIONS_MAX, news_from_annotation};
 use super::library::Library;
 use super::open::Bytes;
 use super::{Refusal, because};
-use crate::protocol::Want;
+use crate::protocol::{FetchNews, Message, Want};
 use reprise_core::types::Icount;
 use reprise_recorder::entry::Entry;
 use reprise_recorder::images::ImageRef;
@@ -76,6 +77,9 @@ pub(crate) struct Arrival {
     /// What has been read and not been taken yet.
     entries: Vec<Entry>,
     entry_count: usize,
+    /// What the guest fetched, likewise, and how many annotations of that there were.
+    news: Vec<FetchNews>,
+    news_count: usize,
     /// Nothing that follows is part of the recording: it is damaged, or cannot be.
     is_cut: bool,
     /// Why it was cut, where it was not damage.
@@ -96,6 +100,8 @@ impl Arrival {
             stream: StreamReader::new(),
             entries: Vec::new(),
             entry_count: 0,
+            news: Vec::new(),
+            news_count: 0,
             is_cut: false,
             flaw: None,
             reader_count: 0,
@@ -247,6 +253,13 @@ impl Arrival {
         std::mem::take(&mut self.entries)
     }
 
+    /// What has been read of what the guest fetched, since it was asked last.
+    pub(crate) fn take_news(&mut self) -> impl Iterator<Item = Message> + use<> {
+        std::mem::take(&mut self.news)
+            .into_iter()
+            .map(Message::Fetch)
+    }
+
     /// All of its bytes.
     pub(crate) fn into_bytes(self) -> Bytes {
         Bytes::new(self.bytes)
@@ -294,6 +307,12 @@ impl Arrival {
         loop {
             match self.stream.next_item() {
                 Ok(Some(StreamItem::Record(record))) => {
+                    if let Some(news) = news_from_annotation(&record)
+                        && self.news_count < ANNOTATIONS_MAX
+                    {
+                        self.news_count += 1;
+                        self.news.push(news);
+                    }
                     let entry =
                         entry_from_record(record, &mut |hash| blob(&mut reader, bytes, hash))?;
                     self.entry_count += usize::from(entry.is_some());

@@ -1,6 +1,7 @@
 //! A machine that is being recorded, and its past.
 
 use super::machine::Blueprint;
+use super::network::Network;
 use super::open::{Guest, named, told_of};
 use super::travel::Travel;
 use super::workspace::Workspace;
@@ -12,6 +13,8 @@ use reprise_core::output::{Output, OutputKind};
 use reprise_core::types::{Icount, TerminalSize as CoreSize};
 use reprise_debugger::gdb::GdbServer;
 use reprise_debugger::session::DebugSession;
+use reprise_host::network::GUEST_MAC;
+use reprise_host::network::tls::{AUTHORITY_PATH, Authority};
 use reprise_host::workspace::workspace_facts;
 use reprise_host::{FACTS_PATH, SiteContainer, WORKSPACE_PATH};
 use reprise_recorder::entry::{Entry, EntryLog, TimedEvent};
@@ -32,6 +35,9 @@ const TIMER_JITTER_TICKS_MAX: u32 = 3000;
 
 /// Steps of a slice: some ten milliseconds in a browser.
 const SLICE_STEPS: u64 = 1 << 20;
+
+/// Steps of a slice while the guest has connections, so that what is on its way to it hardly waits: some milliseconds.
+const NETWORK_SLICE_STEPS: u64 = 1 << 18;
 
 /// Steps between two snapshots that are kept of a live machine, to begin with.
 const SNAPSHOT_STEPS: u64 = 1 << 25;
@@ -126,6 +132,7 @@ pub(crate) struct Live {
     /// The folder that the guest works in.
     pub(crate) workspace: Option<Workspace>,
     source: Arc<dyn MachineSource>,
+    network: Option<Network>,
     /// What it is looked at through; a gdb may be its client.
     past: Option<GdbServer>,
     /// Wall time while the machine stood still because its past was looked at.
@@ -193,6 +200,7 @@ impl Live {
             boot: BootKind::Linux,
             command_line: guest.command_line.clone().into_bytes(),
             terminal,
+            network: boot.network.then_some(GUEST_MAC),
             ..MachineConfig::default()
         };
         let set = ImageSet::find(&images, library)?;
@@ -208,13 +216,28 @@ impl Live {
             ..RecordOptions::default()
         };
         let mut session = RecordSession::new(machine, log.clone(), options);
+        let mut start = start_in(container, workspace.is_some(), &boot.command);
+        // Of this recording alone. Without one, the guest has no port 443.
+        let authority = match boot.network {
+            true => Authority::new(boot.clock_unix_nanoseconds / 1_000_000_000).ok(),
+            false => None,
+        };
+        if let Some(authority) = &authority {
+            let file = StartFile {
+                path: AUTHORITY_PATH.as_bytes().to_vec(),
+                mode: 0o600,
+                bytes: authority.certificate_pem().into_bytes(),
+            };
+            // Behind what says that there is a container, whose trust it then is, and before all else.
+            start.files.insert(usize::from(container.is_some()), file);
+        }
         session.start(Start {
             clock_unix_nanoseconds: boot.clock_unix_nanoseconds,
             // Another seed than the machine's: what the guest draws tells nothing of the schedule.
             seed: start_seed(&boot.seed),
             interactive: true,
             terminal,
-            ..start_in(container, workspace.is_some(), &boot.command)
+            ..start
         });
         Ok(Self {
             session,
@@ -224,6 +247,7 @@ impl Live {
             clock_unix_seconds: boot.clock_unix_nanoseconds / 1_000_000_000,
             workspace,
             source,
+            network: (boot.network).then(|| Network::new(&boot.seed, authority)),
             past: None,
             stood_still: wall,
             paused_at: None,
@@ -278,6 +302,28 @@ impl Live {
         self.past.as_mut()
     }
 
+    pub(crate) fn network(&mut self) -> Option<&mut Network> {
+        self.network.as_mut()
+    }
+
+    /// Hands the network's bytes over after a slice; how long the machine may rest for all that the network knows.
+    fn pass_frames(
+        &mut self,
+        outputs: Vec<Output>,
+        now: Duration,
+        out: &mut VecDeque<Message>,
+    ) -> Option<Duration> {
+        let network = self.network.as_mut()?;
+        let rest = network.pass(&mut self.session, outputs, now);
+        out.extend(network.take_news());
+        rest
+    }
+
+    /// Frames wait for the guest, and its card takes some now.
+    fn has_deliverable_frames(&self) -> bool {
+        self.session.waiting_frame_count() > 0 && self.machine().takes_frame()
+    }
+
     fn require_running(&self) -> Result<(), Refusal> {
         if self.past.is_some() {
             return Err(because("the machine stands still: resume it first"));
@@ -322,7 +368,12 @@ impl Live {
         }
         let began = self.machine().icount();
         let now = wall.saturating_sub(self.stood_still);
-        let status = match self.session.advance(SLICE_STEPS, now) {
+        let is_busy = self.network.as_ref().is_some_and(Network::is_busy);
+        let steps = match is_busy {
+            true => NETWORK_SLICE_STEPS,
+            false => SLICE_STEPS,
+        };
+        let status = match self.session.advance(steps, now) {
             Ok(status) => status,
             Err(error) => {
                 self.lose(&error.to_string(), out);
@@ -345,6 +396,7 @@ impl Live {
         }
         if status.halted.is_some() {
             self.has_halted = true;
+            self.close_network(out);
             self.told_end = end;
             out.push_back(Message::Grown {
                 end,
@@ -359,13 +411,17 @@ impl Live {
         if let Some(workspace) = &mut self.workspace {
             workspace.ask(&status.wanted, library);
         }
+        let rest = self.pass_frames(status.outputs, now, out);
         match status.idle {
             // The guest does nothing before something of its files comes.
             None if !status.wanted.is_empty() && status.icount == began => Next::Later,
             None => Next::Now,
-            Some(idle) => idle
-                .wake_at
-                .map_or(Next::Later, |at| Next::At(at + self.stood_still)),
+            Some(_) if self.has_deliverable_frames() => Next::Now,
+            Some(idle) => {
+                let wake_at = [idle.wake_at, rest.map(|rest| now + rest)];
+                let wake_at = wake_at.into_iter().flatten().min();
+                wake_at.map_or(Next::Later, |at| Next::At(at + self.stood_still))
+            }
         }
     }
 
@@ -377,6 +433,7 @@ impl Live {
     /// The machine cannot go on. What was recorded stays, and its past can be visited.
     pub(crate) fn lose(&mut self, reason: &str, out: &mut VecDeque<Message>) {
         self.has_halted = true;
+        self.close_network(out);
         out.push_back(Message::Failed {
             id: 0,
             message: format!("the recording has ended: {reason}"),

@@ -215,6 +215,7 @@ impl Opened {
             done,
             total,
         });
+        out.extend(arrival.take_news());
         out.extend(arrival.pass_on().map(part));
         match taken.and(reading) {
             Ok(Reading::More) => true,
@@ -505,7 +506,7 @@ impl Engine {
                 if !fetched(&mut self.library, &images)? {
                     return Ok(Progress::Waits);
                 }
-                let live = Live::boot(
+                let mut live = Live::boot(
                     boot,
                     known,
                     container.as_ref(),
@@ -514,6 +515,9 @@ impl Engine {
                     &mut self.library,
                     wall,
                 )?;
+                if let Some(network) = live.network() {
+                    network.number_after(self.last_fetch);
+                }
                 self.messages.push_back(Message::Opened(live.recording()));
                 self.subject = Subject::Live(Box::new(live));
                 Ok(Progress::Done)
@@ -552,6 +556,7 @@ impl Engine {
             }
             taken => taken?,
         }
+        let news = arrival.take_news();
         let mut arrival = Some(arrival);
         if let Some(arrival) = arrival.take_if(|_| is_over) {
             let has_flaw = arrival.flaw().is_some();
@@ -563,6 +568,7 @@ impl Engine {
         }
         let recording = file.recording(&timeline, arrival.as_deref());
         self.messages.push_back(Message::Opened(recording));
+        self.messages.extend(news);
         if let Some(arrival) = &mut arrival {
             let (done, total) = arrival.progress();
             self.messages.push_back(Message::Arriving {

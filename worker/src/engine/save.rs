@@ -1,5 +1,6 @@
 //! A recording as a file.
 
+use super::fetched::annotation_from_news;
 use super::live::Live;
 use super::{Engine, Refusal, Subject, because};
 use reprise_recorder::entry::{End, EndReason, Entry, EntryLog};
@@ -53,10 +54,17 @@ impl Engine {
                     .cloned()
                     .collect();
                 embed(&mut writer, &images, &self.library)?;
-                for entry in live.entries() {
-                    EntryLog::push(&mut writer, &entry)?;
-                }
-                for entry in end {
+                let last = end.first().map(Entry::icount);
+                let noted = live.network().map(|network| network.all_news().to_vec());
+                // What was said when the machine stood further on than it is saved is about what is not in the file.
+                let noted = (noted.into_iter().flatten())
+                    .filter(|news| last.is_some_and(|last| news.icount <= last.0));
+                let mut noted = noted.peekable();
+                for entry in live.entries().into_iter().chain(end) {
+                    let here = entry.icount().0;
+                    while let Some(news) = noted.next_if(|news| news.icount <= here) {
+                        writer.push(&annotation_from_news(&news))?;
+                    }
                     EntryLog::push(&mut writer, &entry)?;
                 }
                 let (bytes, _) = writer.finish()?;

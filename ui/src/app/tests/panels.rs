@@ -5,8 +5,9 @@ use crate::host::File;
 use egui::{Event, Key, Modifiers, vec2};
 use egui_kittest::kittest::Queryable as _;
 use reprise_worker::protocol::{
-    Command, Frame, IndexPart, Instruction, Location, Look, Message, Register, RegisterGroup,
-    StopKind, StopPoint, SystemCall, Target, Thread, ThreadInfo, ThreadName, Variable, View,
+    Command, FetchNews, FetchStage, Frame, IndexPart, Instruction, Location, Look, Message,
+    Register, RegisterGroup, StopKind, StopPoint, SystemCall, Target, Thread, ThreadInfo,
+    ThreadName, Variable, View,
 };
 
 impl Page {
@@ -445,6 +446,43 @@ fn inputs_are_gone_to() {
     page.reads("1 input event");
     page.press("input 0 at 10: start");
     page.asked(|command| *command == Command::Seek(Target::Event(0)));
+}
+
+#[test]
+fn what_was_fetched_is_listed_and_gone_to() {
+    let mut page = Page::with_panel("Fetches");
+    page.reads("The machine has fetched nothing.");
+    let news = |number, icount, stage| {
+        Message::Fetch(FetchNews {
+            number,
+            icount,
+            nanoseconds: icount * 1000,
+            stage,
+        })
+    };
+    let begun = |url: &str| FetchStage::Begun {
+        method: "GET".to_owned(),
+        url: url.to_owned(),
+    };
+    let ended = |byte_len, failure: Option<&str>| FetchStage::Ended {
+        byte_len,
+        failure: failure.map(str::to_owned),
+    };
+    page.main_says([
+        news(1, 400, begun("http://a.example/b")),
+        news(1, 500, FetchStage::Answered { status: 200 }),
+        news(2, 600, begun("http://c.example/")),
+        news(1, 700, ended(2048, None)),
+        news(2, 800, ended(0, Some("Failed to fetch."))),
+        news(3, 900, begun("http://d.example/")),
+        // What nobody has heard of is nothing.
+        news(9, 900, FetchStage::Answered { status: 200 }),
+    ]);
+    page.reads("3 fetches");
+    page.reads("fetch at 600: GET http://c.example/, failed: Failed to fetch.");
+    page.reads("fetch at 900: GET http://d.example/, under way");
+    page.press("fetch at 400: GET http://a.example/b, 200, 2 KiB in 300.00 µs");
+    page.asked(|command| *command == Command::Seek(Target::Icount(400)));
 }
 
 #[test]
