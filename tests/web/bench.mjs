@@ -1,13 +1,17 @@
 // How fast the page is in Chromium, as a table. Times are wall time, on whatever machine this is.
 
-import { readFile, readdir } from 'node:fs/promises';
+import { mkdtemp, readFile, readdir, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { brotliCompressSync, constants, gzipSync } from 'node:zlib';
 import { launch, open } from './support/browser.mjs';
-import { SITE_FOLDER, build, demo, serve } from './support/server.mjs';
+import { SITE_FOLDER, build, demo, reprise, serve, serveSite } from './support/server.mjs';
 
 /// How often what varies is measured.
 const TIMES = 20;
+/// What a guest fetches.
+const FETCHED_BYTES = 128 << 20;
 const PROMPT = (state) => /# $/.test(state.screen.trimEnd() + ' ');
 
 function row(what, ...values) {
@@ -199,6 +203,54 @@ async function replay(browser, server) {
   await app.close();
 }
 
+/// A site with a container, and the network.
+async function outside(browser) {
+  const folder = await mkdtemp(path.join(tmpdir(), 'reprise-bench-'));
+  const site = path.join(folder, 'site');
+  const image = `oci:${path.join(process.env.REPRISE_TEST_IMAGES, 'gcc')}:latest`;
+  const made = await reprise('convert', image, '-o', site, '--site', SITE_FOLDER, '--title', 'Debian');
+  if (made.status !== 0) {
+    throw new Error(made.stderr);
+  }
+  const server = await serveSite(site);
+  const web = createServer((request, response) => {
+    response.writeHead(200, { 'Access-Control-Allow-Origin': '*' });
+    response.end(Buffer.alloc(FETCHED_BYTES, 'no more than some text '));
+  });
+  await new Promise((resolve) => web.listen(0, '127.0.0.1', resolve));
+  try {
+    const app = await open(browser, server.url);
+    const boots = [];
+    await app.clickNode('a choice of containers', (node) => node.role === 'ComboBox');
+    await app.click('Debian');
+    for (let times = 0; times < 6; times++) {
+      const { bounds } = await app.node('the start page', (node) => node.label === 'Boot Linux' && node.bounds);
+      const press = () => app.page.mouse.click((bounds[0] + bounds[2]) / 2, (bounds[1] + bounds[3]) / 2);
+      boots.push(await timed(app, (state) => /# $/.test((state.screen ?? '').trimEnd() + ' '), press));
+      await app.click('Start page');
+      await app.click('Leave it');
+    }
+    row('from “Boot Linux” to a shell in a Debian of 350 MB, first', ms(boots[0]));
+    row('the same, warm (aim 1000)', ...spread(boots.slice(1)));
+    await app.close();
+
+    const fetching = await open(browser, server.url);
+    await fetching.click('Network');
+    await fetching.boot();
+    const begin = performance.now();
+    await fetching.page.keyboard.type(`wget -qO /dev/null http://10.0.2.2:${web.address().port}/; echo $((6 * 7))\n`);
+    await fetching.until('the end', (state) => /^42$/m.test(state.screen));
+    const seconds = (performance.now() - begin) / 1e3;
+    row('fetched by the guest (aim 20 MB/s)', `${(FETCHED_BYTES / 1e6 / seconds).toFixed(1)} MB/s`);
+    await fetching.close();
+  } finally {
+    web.closeAllConnections();
+    web.close();
+    await server.stop();
+    await rm(folder, { recursive: true });
+  }
+}
+
 console.log('In Chromium:');
 await sizes();
 const server = await serve();
@@ -206,6 +258,7 @@ const browser = await launch();
 try {
   await live(browser, server);
   await replay(browser, server);
+  await outside(browser);
 } finally {
   await browser.close();
   await server.stop();
