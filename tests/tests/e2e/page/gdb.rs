@@ -32,6 +32,8 @@ pub(super) fn gdb_in(page: &mut Page, commands: &[&str]) -> String {
         "set schedule-multiple on",
         "set print thread-events off",
         "set print inferior-events off",
+        // As users are told, and more than gdb's 2 s: it takes a late answer for one to its next question.
+        "set remotetimeout 60",
     ] {
         command.args(["-iex", line]);
     }
