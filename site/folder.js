@@ -1,5 +1,6 @@
 // Folders that a person gives a machine to work in. Files stay where they are: what is kept of one is a File, by which the browser reads
-// it when it is wanted. The lists here are of pairs of a path below the folder and a File, or nothing for a directory.
+// it when it is wanted. The lists here are of pairs of a path below the folder and a File; undefined for a directory, and null for what
+// cannot be read.
 
 /// Of a listing (`core/src/workspace/listing.rs`), without its root.
 const ENTRIES_MAX = (1 << 20) - 1;
@@ -53,7 +54,17 @@ export async function walkFolder(folder, tell) {
   };
   while (waiting.length > 0) {
     const { path, directory } = waiting.pop();
-    const children = await childrenOf(directory);
+    let children;
+    try {
+      children = await childrenOf(directory);
+    } catch (error) {
+      if (path === '' || error.message === TOO_MANY) {
+        throw error;
+      }
+      // The rest is none the worse for it.
+      add(path.slice(0, -1), null);
+      continue;
+    }
     const files = [];
     for (const child of children) {
       const below = path + child.name;
@@ -65,11 +76,7 @@ export async function walkFolder(folder, tell) {
       }
     }
     await concurrently(files, async ([below, child]) => {
-      const file = await new Promise((resolve) => child.file(resolve, () => resolve(undefined)));
-      // What is no file, or went away meanwhile, is not there.
-      if (file !== undefined) {
-        add(below, file);
-      }
+      add(below, await new Promise((resolve) => child.file(resolve, () => resolve(null))));
     });
   }
   return entries;
@@ -112,10 +119,12 @@ export async function listFolder(entries, progress) {
   let done = 0;
   await concurrently([...entries.keys()], async (number) => {
     const [path, file] = entries[number];
-    listed[number] =
-      file === undefined
-        ? [wellFormed(path), 'directory', 0, 0]
-        : [wellFormed(path), await kindOf(file), file.size, Math.floor(file.lastModified / 1000)];
+    const name = wellFormed(path);
+    if (file === undefined || file === null) {
+      listed[number] = [name, file === null ? 'unreadable' : 'directory', 0, 0];
+    } else {
+      listed[number] = [name, await kindOf(file), file.size, Math.floor(file.lastModified / 1000)];
+    }
     done += 1;
     if (done % REPORT_ENTRIES === 0) {
       progress(done, entries.length);

@@ -1,5 +1,5 @@
-// What the guest of a live machine asks for, fetched by the browser and handed to the engine as it is wanted. Neither cookies nor the
-// page's address go with it.
+// What the guest of a live machine asks for, fetched by the browser and handed to the engine as it is wanted. No cookies go with it, and of the page's
+// address the site alone (`Origin`), which every such request has.
 
 /// Fetches under way, by the engine's number of them: how to end each, and who waits for room.
 const running = new Map();
@@ -22,7 +22,7 @@ export function serveGuest(engine, tell) {
   }
 }
 
-async function run(engine, { id, method, url, headers }, body, tell) {
+async function run(engine, { id, method, url, headers, follows_redirects: followsRedirects }, body, tell) {
   const fetching = { controller: new AbortController(), goOn: undefined };
   running.set(id, fetching);
   /// What the engine answers to a question; undefined when it is gone.
@@ -32,17 +32,21 @@ async function run(engine, { id, method, url, headers }, body, tell) {
     return answer;
   };
   try {
-    const response = await fetch(secured(url), {
+    const answered = fetch(secured(url), {
       method,
       headers,
       // None at all where there is none: GET may not have one, not even an empty one.
       body: body.length > 0 ? body : undefined,
       credentials: 'omit',
       referrerPolicy: 'no-referrer',
+      redirect: followsRedirects ? 'follow' : 'error',
       // The guest has caches of its own.
       cache: 'no-store',
       signal: fetching.controller.signal,
     });
+    // The browser has its own copy.
+    body = undefined;
+    const response = await answered;
     const lines = JSON.stringify([...response.headers]);
     let isWanted = ask((engine) => engine.fetch_head(id, response.status, response.statusText, lines));
     const reader = response.body?.getReader();

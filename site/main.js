@@ -214,7 +214,7 @@ class Folders {
   }
 
   #take(number, name, entries) {
-    const files = entries.map(([, file]) => file).filter((file) => file !== undefined);
+    const files = entries.map(([, file]) => file).filter((file) => file !== undefined && file !== null);
     const byteCount = files.reduce((sum, file) => sum + file.size, 0);
     this.#engines.giveFolder({ number, entries });
     app.folder_picked(number, name, files.length, byteCount);

@@ -329,7 +329,8 @@ pub(crate) struct GuestArgs {
     #[arg(long, value_name = "N", value_parser = crate::seed::parse)]
     pub(crate) seed: Option<crate::seed::Seed>,
     /// Wall clock that the guest starts with, in seconds since 1970. Default: now; with --seed or --tries
-    /// 1767225600, which is 2026-01-01 00:00:00 UTC, or just after the newest file of the workspace.
+    /// 1767225600, which is 2026-01-01 00:00:00 UTC, or just after the newest file of the workspace that is not of
+    /// the future.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=18_000_000_000))]
     pub(crate) clock: Option<u64>,
     /// Put a file or folder of this computer into the guest, and into the trace.

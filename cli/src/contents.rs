@@ -14,6 +14,9 @@ use std::fmt::Write as _;
 /// Things of a kind that a line names; `--json` names all.
 const NAMED_MAX: usize = 8;
 
+/// Bytes of the paths that are told: a stranger's listing can have a million long ones.
+const PATHS_BYTES_MAX: usize = 64 << 20;
+
 /// Bytes of typed input that a line shows.
 const TYPED_BYTES_MAX: usize = 200;
 
@@ -59,6 +62,8 @@ pub(crate) struct Contents {
     typed: Vec<u8>,
     listed: u64,
     read: Vec<HeldFile>,
+    /// There are more than are told.
+    read_more: bool,
     peers: Peers,
     frame_bytes: u64,
     fetches: Vec<Value>,
@@ -121,12 +126,16 @@ impl Contents {
         }
         if let Some(listing) = listing {
             contents.listed = u64::from(listing.entry_count()).saturating_sub(1);
-            contents.read = (read.into_iter())
-                .map(|(number, byte_len)| HeldFile {
-                    path: text(&listing.path(number).unwrap_or_default()),
-                    byte_len,
-                })
-                .collect();
+            let mut path_bytes_left = PATHS_BYTES_MAX;
+            for (number, byte_len) in read {
+                let path = text(&listing.path(number).unwrap_or_default());
+                let Some(left) = path_bytes_left.checked_sub(path.len()) else {
+                    contents.read_more = true;
+                    break;
+                };
+                path_bytes_left = left;
+                contents.read.push(HeldFile { path, byte_len });
+            }
         }
         // What Reprise itself tells the guest's init is no file of anybody's.
         contents
@@ -170,7 +179,8 @@ impl Contents {
             ));
         }
         if !self.read.is_empty() {
-            rows.push(("contents of", files(&self.read)));
+            let more = if self.read_more { ", and others" } else { "" };
+            rows.push(("contents of", format!("{}{more}", files(&self.read))));
         }
         if self.frame_bytes > 0 {
             let names: Vec<_> = self.peers.names().map(str::to_owned).collect();
@@ -246,6 +256,7 @@ impl Contents {
             "typed": text(&self.typed),
             "workspace_names": self.listed,
             "workspace_contents": held(&self.read),
+            "workspace_contents_are_all": !self.read_more,
             "network_bytes": self.frame_bytes,
             "network_names": self.peers.names().collect::<Vec<_>>(),
             "network_peers": peers.collect::<Vec<_>>(),

@@ -37,6 +37,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const PORT_TIMEOUT: Duration = Duration::from_secs(60);
 /// Ports of the guest's that are held open at a time.
 const PORTS_MAX: usize = 256;
+/// Connections to forwarded ports that wait for the guest to go on.
+const ARRIVALS_MAX: usize = 64;
 /// How long nobody is let in after that has failed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes of the longest datagram.
@@ -65,6 +67,8 @@ struct Teller {
     news: news::Sender<News>,
     /// Datagrams that nobody has heard of yet.
     datagrams: Arc<AtomicUsize>,
+    /// Likewise, those who have connected to forwarded ports.
+    arrivals: Arc<AtomicUsize>,
     bell: Arc<OwnedFd>,
 }
 
@@ -167,6 +171,7 @@ impl Network {
         let teller = Teller {
             news: sender,
             datagrams: Arc::default(),
+            arrivals: Arc::default(),
             bell: Arc::new(bell),
         };
         for forward in &reach.inwards {
@@ -222,7 +227,10 @@ impl Network {
             match news {
                 News::Connected(id) => self.gateway.connected(id),
                 News::Broken(id) => self.gateway.refused(id),
-                News::Arrived { port, stream } => self.arrive(port, stream),
+                News::Arrived { port, stream } => {
+                    self.teller.arrivals.fetch_sub(1, Ordering::Relaxed);
+                    self.arrive(port, stream);
+                }
                 News::Datagram { to, from, bytes } => {
                     self.teller.datagrams.fetch_sub(1, Ordering::Relaxed);
                     if session.waiting_frame_count() < FRAMES_MAX {
@@ -331,7 +339,14 @@ impl Network {
 async fn accept(listener: TcpListener, port: u16, teller: Teller) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => teller.tell(News::Arrived { port, stream }),
+            // While the guest stands still, as in a debugger, only so many wait for it; others hear that there is nobody.
+            Ok((stream, _)) => {
+                if teller.arrivals.fetch_add(1, Ordering::Relaxed) < ARRIVALS_MAX {
+                    teller.tell(News::Arrived { port, stream });
+                } else {
+                    teller.arrivals.fetch_sub(1, Ordering::Relaxed);
+                }
+            }
             // Out of descriptors, say: some will be free again.
             Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
         }

@@ -323,7 +323,9 @@ fn add(argument: &OsStr, files: &mut Vec<StartFile>) -> anyhow::Result<()> {
         let name = Path::new(OsStr::from_bytes(host)).file_name();
         path.extend_from_slice(name.map_or(b"", OsStrExt::as_bytes));
     }
-    if reprise_host::is_own_start_file(&String::from_utf8_lossy(&path)) {
+    // A certificate to trust is what a person may have.
+    let facts = [reprise_host::FACTS_PATH, reprise_host::WORKSPACE_FACTS_PATH];
+    if facts.iter().any(|facts| path == facts.as_bytes()) {
         bail!("--add {shown}: the guest's init has another use for that path");
     }
     add_path(Path::new(OsStr::from_bytes(host)), path, false, files)

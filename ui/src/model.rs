@@ -71,7 +71,7 @@ pub struct Mark {
 }
 
 /// Fetches that are listed.
-const FETCHES_MAX: usize = 10_000;
+pub const FETCHES_MAX: usize = 10_000;
 
 /// Something that the guest has fetched, or is fetching.
 #[derive(Clone, PartialEq, Eq, Debug)]

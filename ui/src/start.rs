@@ -214,7 +214,8 @@ impl StartPage {
                     ram_mebibytes: self.ram_mebibytes,
                     container: self.chosen().map(|container| container.file.clone()),
                     folder: self.picked().map(|folder| folder.number),
-                    network: self.network && self.has_network,
+                    // Each machine is given it anew.
+                    network: std::mem::take(&mut self.network) && self.has_network,
                 });
             }
         });

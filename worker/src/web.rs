@@ -153,6 +153,7 @@ impl EngineWorker {
         self.fetch_body = fetch.body;
         let told = json!({
             "id": fetch.id.0, "method": fetch.method, "url": fetch.url, "headers": fetch.headers,
+            "follows_redirects": fetch.follows_redirects,
         });
         Some(told.to_string())
     }

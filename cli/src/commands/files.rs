@@ -46,6 +46,10 @@ pub(crate) fn files(args: &FilesArgs) -> anyhow::Result<u8> {
     if written.member_count > 0 {
         replacement.commit()?;
     }
-    say::line(format_args!("reprise: {written}"));
+    // The names are the guest's.
+    say::line(format_args!(
+        "reprise: {}",
+        say::printable(&written.to_string())
+    ));
     Ok(0)
 }

@@ -155,6 +155,7 @@ fn record_to(
     let config = plan.config(&args.guest, seed);
     // Before the file, so that a guest that cannot start leaves none.
     let machine = plan.machine(&config)?;
+    let outside = plan.outside()?;
     let header = header_from_config(
         &config,
         &images,
@@ -166,12 +167,7 @@ fn record_to(
     let steps = args.keyframes.then_some(KEYFRAME_STEPS);
     let log = KeyframeLog::new(writer, steps, KEYFRAME_BYTES_MAX);
     let mut session = session(plan, &args.guest, seed, machine, log)?;
-    let driven = live::drive(
-        &mut session,
-        console,
-        args.guest.max_icount,
-        plan.outside()?,
-    );
+    let driven = live::drive(&mut session, console, args.guest.max_icount, outside);
     let reason = match &driven {
         Ok(end) => end.reason,
         Err(_) => EndReason::Stopped,

@@ -165,7 +165,6 @@ impl Walk<'_> {
             });
         }
         if is_as_listed {
-            self.path_bytes_left += path.len();
             return;
         }
         let kind = match &node.body {
@@ -179,7 +178,16 @@ impl Walk<'_> {
             Body::Fifo => ChangedKind::Fifo,
             Body::Socket => ChangedKind::Socket,
         };
-        let listed_as = number.filter(|_| !is_in_place);
+        let listed_as = number
+            .filter(|_| !is_in_place)
+            .and_then(|number| tree.listing().path(number));
+        if let Some(path) = &listed_as {
+            let Some(left) = self.path_bytes_left.checked_sub(path.len()) else {
+                self.changes.is_cut = true;
+                return;
+            };
+            self.path_bytes_left = left;
+        }
         self.changes.changed.push(Changed {
             path,
             inode: inode.0,
@@ -188,7 +196,7 @@ impl Walk<'_> {
             uid: node.ownership.uid,
             gid: node.ownership.gid,
             mtime: node.mtime,
-            listed_as: listed_as.and_then(|number| tree.listing().path(number)),
+            listed_as,
         });
     }
 

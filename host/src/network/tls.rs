@@ -59,6 +59,8 @@ pub struct TlsEnd {
     is_read_out: bool,
     /// Nothing is taken or written any more: it was closed here, or the guest broke the protocol.
     is_closed: bool,
+    /// How the guest broke the protocol.
+    fault: Option<rustls::Error>,
 }
 
 impl TlsEnd {
@@ -69,6 +71,7 @@ impl TlsEnd {
             ciphertext: VecDeque::new(),
             is_read_out: false,
             is_closed: false,
+            fault: None,
         }
     }
 
@@ -82,11 +85,14 @@ impl TlsEnd {
     /// close_notify is dropped (RFC 8446 6.1).
     ///
     /// # Errors
-    /// When the guest breaks the protocol. What [`next_ciphertext`](Self::next_ciphertext) then has, an alert mostly, is to be sent before the
+    /// When the guest breaks the protocol, or has done so before. What [`next_ciphertext`](Self::next_ciphertext) then has, an alert mostly, is to be sent before the
     /// connection is ended. What was sent before that is good.
     pub fn take(&mut self, ciphertext: &[u8]) -> Result<(), TlsError> {
         if ciphertext.len() > self.room_to_take() {
             return Err(TlsError::TooMuch);
+        }
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone().into());
         }
         let mut rest = ciphertext;
         while !rest.is_empty() && !self.is_read_out && !self.is_closed {
@@ -96,7 +102,10 @@ impl TlsEnd {
                 Err(_) => Err(rustls::Error::General("a message is too long".to_owned())),
             };
             self.collect();
-            let state = state.inspect_err(|_| self.is_closed = true)?;
+            let state = state.inspect_err(|fault| {
+                self.is_closed = true;
+                self.fault = Some(fault.clone());
+            })?;
             self.is_read_out = state.peer_has_closed();
             self.receive(state.plaintext_bytes_to_read());
         }

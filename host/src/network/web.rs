@@ -14,7 +14,9 @@
 //! | questions of names, to any name server | answered with an address for each name; the browser looks names up |
 //!
 //! # Where this is not what the guest would get without a browser
-//! - Redirects are followed by the browser, which tells a page nothing of them: the guest gets the last answer, under the first address.
+//! - Redirects are followed by the browser, which tells a page nothing of them: the guest gets the last answer, under the first address. They
+//!   are not where the request has a body or headers of its own ([`Fetch::follows_redirects`]): the guest gets a page that says so.
+//! - On a page that came by HTTPS, what is asked for at port 80 is fetched by HTTPS, since browsers refuse the other.
 //! - Headers that a page may not set are left out, cookies among them; of the answer's, a page sees few unless the server allows
 //!   more (`Access-Control-Expose-Headers`), and never cookies.
 //! - Bodies come decoded, so their length is not known before: answers are chunked.
@@ -38,7 +40,7 @@ use std::net::SocketAddrV4;
 use std::time::Duration;
 use url::Scheme;
 
-/// Bytes of all requests that have not come as a whole.
+/// Bytes of all requests that have not come as a whole, or whose answers have not.
 const BODIES_BYTES_MAX: usize = 64 << 20;
 
 /// With what a connection in TLS begins: a record of its handshake (RFC 8446, 5.1).
@@ -67,6 +69,9 @@ pub struct Fetch {
     pub headers: Vec<(String, String)>,
     /// The body, at most 16 MiB.
     pub body: Vec<u8>,
+    /// Redirects are followed. Not where there is a body, or a header beyond what browsers send to anybody, since these would go to
+    /// whatever server the first one names.
+    pub follows_redirects: bool,
 }
 
 /// What the bytes of a connection are.
@@ -104,6 +109,8 @@ struct End {
     http: HttpEnd,
     /// What is being fetched for it.
     fetch: Option<FetchId>,
+    /// Bytes of the body that was sent with that.
+    body_bytes: usize,
     /// For the page that explains a failure.
     failure: Option<Failure>,
     /// The gateway has been told that there is no more.
@@ -239,6 +246,7 @@ impl WebNetwork {
         if let Some(end) = self.end_of(id) {
             end.http.end();
             end.fetch = None;
+            end.body_bytes = 0;
         }
         self.fetches.remove(&id);
     }
@@ -253,6 +261,7 @@ impl WebNetwork {
                 failure.answer(&mut end.http, sentence);
             }
             end.fetch = None;
+            end.body_bytes = 0;
         }
         self.fetches.remove(&id);
     }
@@ -298,6 +307,7 @@ impl WebNetwork {
             stream,
             http: HttpEnd::new(),
             fetch: None,
+            body_bytes: 0,
             failure: None,
             has_ended: false,
             is_watched: false,
@@ -361,13 +371,14 @@ impl WebNetwork {
         if end.http.is_broken() {
             self.refuse(id);
         } else if end.http.is_over() && !end.has_ended {
-            end.has_ended = true;
             if let Stream::Tls(tls) = &mut end.stream {
                 tls.close();
             }
-            // There is room for a few bytes when all else has been taken.
-            has_handed_out(&mut self.gateway, id, end);
-            self.gateway.ended(id);
+            // The last few bytes may have to wait for room.
+            if has_handed_out(&mut self.gateway, id, end) {
+                end.has_ended = true;
+                self.gateway.ended(id);
+            }
         }
     }
 
@@ -396,7 +407,10 @@ impl WebNetwork {
     /// Asks for what a connection's next request is about.
     fn begin_fetch(&mut self, id: ConnectionId) {
         let holds = (self.ends.get(&id)).is_some_and(|end| end.http.held_bytes() > 0);
-        let all = self.ends.values().map(|end| end.http.held_bytes());
+        let all = self
+            .ends
+            .values()
+            .map(|end| end.http.held_bytes() + end.body_bytes);
         let is_too_much = holds && all.sum::<usize>() > BODIES_BYTES_MAX;
         let Some(end) = self.ends.get_mut(&id) else {
             return;
@@ -428,12 +442,16 @@ impl WebNetwork {
             let asks_for = headers
                 .iter()
                 .filter(|(name, value)| !is_simple(name, value));
+            let asks_for: Vec<String> = asks_for.map(|(name, _)| name.clone()).collect();
+            let follows_redirects = asks_for.is_empty() && request.body.is_empty();
             end.failure = Some(Failure {
                 url: url.clone(),
                 accepts_html,
-                asks_for: asks_for.map(|(name, _)| name.clone()).collect(),
+                asks_for,
+                follows_redirects,
             });
             end.fetch = Some(fetch);
+            end.body_bytes = request.body.len();
             self.fetches.insert(fetch, id);
             self.waiting.push_back(Fetch {
                 id: fetch,
@@ -441,6 +459,7 @@ impl WebNetwork {
                 url,
                 headers,
                 body: request.body,
+                follows_redirects,
             });
             return;
         }

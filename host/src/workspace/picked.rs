@@ -19,6 +19,8 @@ pub enum PickedKind {
     File,
     /// A regular file that begins as a program or a script does.
     Program,
+    /// Something that the browser cannot read.
+    Unreadable,
 }
 
 /// Something in a folder: its path below it, components joined by `/`; what it is; its length in bytes; and when it changed
@@ -62,6 +64,13 @@ impl PickedFolder {
         let mut left_out = Vec::new();
         let mut listed = BTreeMap::new();
         for (number, picked) in (0..).zip(entries) {
+            if picked.1 == PickedKind::Unreadable {
+                left_out.push(LeftOut {
+                    path: picked.0.clone(),
+                    why: "it cannot be read".to_owned(),
+                });
+                continue;
+            }
             match lister.add(picked) {
                 Ok(()) => {
                     listed.insert(picked.0.as_str(), number);
@@ -123,7 +132,7 @@ impl<'a> Lister<'a> {
         }
         let mode = match kind {
             PickedKind::Directory => return self.directory(path).map(drop),
-            PickedKind::File => 0o644,
+            PickedKind::File | PickedKind::Unreadable => 0o644,
             PickedKind::Program => 0o755,
         };
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
@@ -236,6 +245,9 @@ mod tests {
         ] {
             assert!(listed(json).is_err(), "{json}");
         }
+        let unread = listed(r#"[["a","unreadable",0,0],["b","file",1,0]]"#).expect("a folder");
+        assert_eq!(unread.left_out()[0].why, "it cannot be read");
+        assert_eq!(told(&unread).len(), 2);
         let deep = format!(r#"[["{}f","file",1,0]]"#, "d/".repeat(2000));
         assert_eq!(listed(&deep).expect("a folder").left_out().len(), 1);
     }

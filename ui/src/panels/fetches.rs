@@ -3,14 +3,21 @@
 use super::parts;
 use crate::action::Action;
 use crate::format;
-use crate::model::{Fetched, PanelModel};
+use crate::model::{FETCHES_MAX, Fetched, PanelModel};
 use egui::text::{LayoutJob, TextFormat};
 use egui::{TextStyle, Ui};
 use reprise_worker::protocol::Target;
 
+/// Letters of an address that a row shows: all of it, or so much that it is known again.
+const SHOWN_LETTERS_MAX: usize = 300;
+
 pub(super) fn show(ui: &mut Ui, model: &mut PanelModel<'_>) {
     let fetches = model.fetches;
-    ui.label(format::counted(fetches.len() as u64, "fetch", "fetches"));
+    let count = format::counted(fetches.len() as u64, "fetch", "fetches");
+    ui.label(match fetches.len() {
+        FETCHES_MAX.. => format!("the first {count}"),
+        _ => count,
+    });
     ui.separator();
     if fetches.is_empty() {
         ui.label("The machine has fetched nothing.");
@@ -47,7 +54,11 @@ fn show_fetched(
     can_go: bool,
     actions: &mut Vec<Action>,
 ) {
-    let what = format!("{} {}", fetched.method, fetched.url);
+    let what: String = format!("{} {}", fetched.method, fetched.url);
+    let what = match what.char_indices().nth(SHOWN_LETTERS_MAX) {
+        Some((end, _)) => format!("{}…", &what[..end]),
+        None => what,
+    };
     let outcome = outcome(fetched);
     let font = TextStyle::Monospace.resolve(ui.style());
     let weak = TextFormat::simple(font.clone(), ui.visuals().weak_text_color());

@@ -1,6 +1,6 @@
 //! A trace whose bytes come one after the other, read as they come.
 
-use super::fetched::{ANNOTATIONS_MAX, news_from_annotation};
+use super::fetched::{ANNOTATIONS_MAX, TEXT_BYTES_MAX, news_from_annotation, text_bytes};
 use super::library::Library;
 use super::open::Bytes;
 use super::{Refusal, because};
@@ -80,6 +80,7 @@ pub(crate) struct Arrival {
     /// What the guest fetched, likewise, and how many annotations of that there were.
     news: Vec<FetchNews>,
     news_count: usize,
+    news_bytes: usize,
     /// Nothing that follows is part of the recording: it is damaged, or cannot be.
     is_cut: bool,
     /// Why it was cut, where it was not damage.
@@ -102,6 +103,7 @@ impl Arrival {
             entry_count: 0,
             news: Vec::new(),
             news_count: 0,
+            news_bytes: 0,
             is_cut: false,
             flaw: None,
             reader_count: 0,
@@ -309,8 +311,10 @@ impl Arrival {
                 Ok(Some(StreamItem::Record(record))) => {
                     if let Some(news) = news_from_annotation(&record)
                         && self.news_count < ANNOTATIONS_MAX
+                        && self.news_bytes + text_bytes(&news) <= TEXT_BYTES_MAX
                     {
                         self.news_count += 1;
+                        self.news_bytes += text_bytes(&news);
                         self.news.push(news);
                     }
                     let entry =

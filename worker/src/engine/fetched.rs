@@ -11,7 +11,19 @@ const KEY: &str = "fetch";
 pub(super) const ANNOTATIONS_MAX: usize = 30_000;
 
 /// Bytes of one that is read: the longest URL fits.
-const BYTES_MAX: usize = 128 << 10;
+const BYTES_MAX: usize = 64 << 10;
+
+/// Bytes of the texts of all that are written, and that are read.
+pub(super) const TEXT_BYTES_MAX: usize = 8 << 20;
+
+/// Bytes of the texts of one.
+pub(super) fn text_bytes(news: &FetchNews) -> usize {
+    match &news.stage {
+        FetchStage::Begun { method, url } => method.len() + url.len(),
+        FetchStage::Answered { .. } => 0,
+        FetchStage::Ended { failure, .. } => failure.as_ref().map_or(0, String::len),
+    }
+}
 
 /// The value, as JSON.
 #[derive(Serialize, Deserialize)]
@@ -121,6 +133,16 @@ mod tests {
         let good = r#"{"number":1,"nanoseconds":2,"stage":"answered","status":200}"#;
         assert!(news_from_annotation(&noted("fetch", good)).is_some());
         assert!(news_from_annotation(&noted("other", good)).is_none());
+        let begun = FetchNews {
+            number: 1,
+            icount: 1,
+            nanoseconds: 1,
+            stage: FetchStage::Begun {
+                method: "GET".to_owned(),
+                url: "http://a/".to_owned(),
+            },
+        };
+        assert_eq!(text_bytes(&begun), 12);
         for bad in ["", "{}", "[1]", &good[..20], &good.replace("200", "99999")] {
             assert!(
                 news_from_annotation(&noted("fetch", bad)).is_none(),

@@ -1,6 +1,6 @@
 //! The network of a machine that is recorded: whoever hosts the engine fetches what the guest asks for.
 
-use super::fetched::ANNOTATIONS_MAX;
+use super::fetched::{ANNOTATIONS_MAX, TEXT_BYTES_MAX, text_bytes};
 use super::live::Live;
 use super::{Engine, Subject, words};
 use crate::protocol::{FetchNews, FetchStage, Message};
@@ -10,7 +10,7 @@ use reprise_host::network::tls::Authority;
 use reprise_host::network::web::{Fetch, FetchId, WebNetwork};
 use reprise_recorder::entry::EntryLog;
 use reprise_recorder::record::RecordSession;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 /// Frames that wait for room in the guest's card; more are lost, as on any network, and TCP sends them again.
@@ -23,8 +23,12 @@ pub(crate) struct Network {
     running: BTreeMap<FetchId, u64>,
     /// What nobody has been told.
     news: VecDeque<FetchNews>,
-    /// All of it, for the trace.
+    /// What is noted in the trace: all of it, up to a limit.
     all_news: Vec<FetchNews>,
+    /// Fetches that are noted there, bytes of what they asked for, and those of them that are under way.
+    noted_count: usize,
+    noted_bytes: usize,
+    noted: BTreeSet<FetchId>,
 }
 
 /// Where a machine stands.
@@ -56,6 +60,9 @@ impl Network {
             running: BTreeMap::new(),
             news: VecDeque::new(),
             all_news: Vec::new(),
+            noted_count: 0,
+            noted_bytes: 0,
+            noted: BTreeSet::new(),
         }
     }
 
@@ -102,7 +109,23 @@ impl Network {
             nanoseconds: place.nanoseconds,
             stage,
         };
-        if self.all_news.len() < ANNOTATIONS_MAX {
+        // Of a fetch all is noted or nothing, so that none seems to be under way for ever. Each has three news at the most.
+        let is_noted = match news.stage {
+            FetchStage::Begun { .. } => {
+                let bytes = self.noted_bytes + text_bytes(&news);
+                let has_room =
+                    self.noted_count < ANNOTATIONS_MAX / 3 && bytes <= TEXT_BYTES_MAX / 2;
+                if has_room {
+                    self.noted_count += 1;
+                    self.noted_bytes = bytes;
+                    self.noted.insert(FetchId(number));
+                }
+                has_room
+            }
+            FetchStage::Answered { .. } => self.noted.contains(&FetchId(number)),
+            FetchStage::Ended { .. } => self.noted.remove(&FetchId(number)),
+        };
+        if is_noted {
             self.all_news.push(news.clone());
         }
         self.news.push_back(news);

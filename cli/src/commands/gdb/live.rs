@@ -83,6 +83,7 @@ pub(super) fn gdb_live(args: &GdbArgs) -> anyhow::Result<u8> {
     tell_view(&debugger, view);
     let machine = plan.machine(&config)?;
     let listener = Listener::bind(&address(args, false))?;
+    let outside = plan.outside()?;
     let mut writer = trace_file::create(&path, &header)?;
     embed_images(&mut writer, &plan, false)?;
     let log = SharedLog::new(writer);
@@ -98,7 +99,7 @@ pub(super) fn gdb_live(args: &GdbArgs) -> anyhow::Result<u8> {
         Box::new(Threads::available()),
     );
     let mut saver = Saver::of_live(header, path.clone(), plan.workspace());
-    let driver = Driver::new(None, plan.outside()?);
+    let driver = Driver::new(None, outside);
     let mut recording = LiveRecording::new(recorder, console, driver, entries, path);
     let is_stopped = || stop.signal().is_some();
     let served = serve(

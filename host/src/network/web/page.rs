@@ -13,6 +13,8 @@ pub(super) struct Failure {
     pub(super) accepts_html: bool,
     /// Names of headers for which the server's leave is needed.
     pub(super) asks_for: Vec<String>,
+    /// A redirect is followed.
+    pub(super) follows_redirects: bool,
 }
 
 impl Failure {
@@ -28,8 +30,15 @@ impl Failure {
         ];
         if url.starts_with("http:") {
             reasons.push(
-                "The page was loaded by HTTPS, and so may not load what comes by HTTP (mixed content). Ask for the same by \
-                 HTTPS."
+                "If the page was loaded by HTTPS, it may not load what comes by HTTP (mixed content), and what is asked for at \
+                 port 80 is asked for by HTTPS."
+                    .to_owned(),
+            );
+        }
+        if !self.follows_redirects {
+            reasons.push(
+                "The server redirects. A request with a body or headers of its own is not sent on to wherever that leads: ask \
+                 there."
                     .to_owned(),
             );
         }

@@ -134,6 +134,8 @@ fn what_a_guest_asks_for_is_fetched() {
             header("Accept", "*/*"),
         ],
         body: Vec::new(),
+        // X-Own is the guest's own.
+        follows_redirects: false,
     };
     assert_eq!(fetch, expected);
     assert_eq!(pair.network.next_fetch(), None);
@@ -184,6 +186,7 @@ fn a_connection_is_used_again_and_requests_wait_their_turn() {
         (&first.url[..], &first.body[..]),
         ("http://a.example:8080/1", &b"abc"[..])
     );
+    assert!(!first.follows_redirects, "a body goes nowhere else");
     assert_eq!(pair.network.next_fetch(), None);
     pair.network.head(first.id, 200, "OK", &[]);
     pair.network.body(first.id, b"one");
@@ -191,6 +194,7 @@ fn a_connection_is_used_again_and_requests_wait_their_turn() {
     pair.turn(10);
     let second = pair.network.next_fetch().unwrap();
     assert_eq!(second.url, "http://127.0.0.1:99/2");
+    assert!(second.follows_redirects);
     pair.network.head(second.id, 204, "", &[]);
     pair.network.end(second.id);
     pair.turn(10);
@@ -225,6 +229,7 @@ fn failures_are_explained_to_the_guest() {
         "Access-Control-Allow-Origin",
         "mixed content",
         "first: X-A, Authorization.",
+        "The server redirects.",
     ] {
         assert!(heard.contains(part), "{part}: {heard}");
     }
@@ -238,7 +243,21 @@ fn failures_are_explained_to_the_guest() {
         heard.contains("text/html") && heard.contains("http://a.example/&lt;x&gt;"),
         "{heard}"
     );
-    assert!(!heard.contains("asks the server first"));
+    assert!(!heard.contains("asks the server first") && !heard.contains("redirects"));
+
+    // What a proxy is asked for stands by itself, whatever the proxy's port is.
+    let to_proxy = (GATEWAY_ADDRESS, 3128);
+    for (target, url) in [
+        ("http://b.example/c", "http://b.example/c"),
+        ("https://b.example/c", "https://b.example/c"),
+        ("http://b.example:81/c", "http://b.example:81/c"),
+    ] {
+        pair.ask(
+            to_proxy,
+            &format!("GET {target} HTTP/1.1\r\nHost: b.example\r\n\r\n"),
+        );
+        assert_eq!(pair.network.next_fetch().unwrap().url, url);
+    }
 
     for (request, status) in [
         (
@@ -416,6 +435,37 @@ fn what_is_encrypted_is_fetched_too() {
     assert_eq!(pair.heard(handle).first(), Some(&21), "an alert");
     assert_eq!(pair.socket(handle).state(), tcp::State::CloseWait);
     assert_eq!(pair.network.next_fetch(), None);
+}
+
+#[test]
+fn what_breaks_tls_behind_a_request_ends_the_connection() {
+    let authority = Authority::new(tls_tests::NOW).unwrap();
+    let mut pair = Pair::new();
+    pair.network = WebNetwork::new(1, Some(authority.clone()));
+    let handle = pair.dial((Ipv4Addr::new(198, 18, 0, 9), 443));
+    let mut client = tls_tests::client(&authority, &tls_tests::WANTED);
+    carry(&mut pair, handle, &mut client);
+    let request = b"GET /a HTTP/1.1\r\nHost: example.test\r\n\r\n";
+    client.writer().write_all(request).unwrap();
+    carry(&mut pair, handle, &mut client);
+    let fetch = pair.network.next_fetch().unwrap();
+    pair.network.head(fetch.id, 200, "OK", &[]);
+    pair.network.body(fetch.id, &[1; 1000]);
+    // A whole request, and a record that is none, in one go, while an answer is under way.
+    client.writer().write_all(request).unwrap();
+    let mut sent = Vec::new();
+    while client.wants_write() {
+        client.write_tls(&mut sent).unwrap();
+    }
+    sent.extend([23, 3, 3, 0, 20].iter().chain(&[7; 20]));
+    pair.socket(handle).send_slice(&sent).unwrap();
+    pair.turn(10);
+    pair.network.body(fetch.id, &[1; 1000]);
+    pair.network.end(fetch.id);
+    pair.turn(10);
+    pair.socket(handle).close();
+    pair.turn(100);
+    assert!(!pair.network.is_busy() && pair.network.ends.is_empty());
 }
 
 #[test]

@@ -50,9 +50,10 @@ pub(super) fn url(
     host: Option<&str>,
     target: &str,
 ) -> Result<String, &'static str> {
-    let (scheme_name, authority, path) = match split_absolute(target) {
-        Some((scheme_name, authority, path)) => (scheme_name, Some(authority), path),
-        None if target.starts_with('/') => (scheme.name(), host, target),
+    let (scheme_name, authority, path, usual_port) = match split_absolute(target) {
+        // It stands by itself, whatever the connection's port is: a proxy's, say (RFC 9112 3.2.2).
+        Some((named, authority, path)) => (named.name(), Some(authority), path, named.port()),
+        None if target.starts_with('/') => (scheme.name(), host, target, to.port()),
         None => return Err("The request's target is neither a path nor a URL."),
     };
     let mut url = format!("{scheme_name}://");
@@ -63,12 +64,7 @@ pub(super) fn url(
         Some(authority) => {
             let (host, port) = split_port(authority).ok_or("The request's host is not one.")?;
             url.push_str(host_for_browser(host));
-            let port = port.unwrap_or(match scheme_name {
-                name if name == scheme.name() => to.port(),
-                "https" => Scheme::Https.port(),
-                _ => Scheme::Http.port(),
-            });
-            push_port(&mut url, port);
+            push_port(&mut url, port.unwrap_or(usual_port));
         }
         // HTTP/1.0 knows no hosts.
         None => {
@@ -100,12 +96,12 @@ pub(super) fn url(
 }
 
 /// Scheme, authority and the rest of an absolute URL (RFC 9112 3.2.2).
-fn split_absolute(target: &str) -> Option<(&'static str, &str, &str)> {
+fn split_absolute(target: &str) -> Option<(Scheme, &str, &str)> {
     let (scheme, rest) = target.split_once("://")?;
-    let known = ["http", "https"];
+    let known = [Scheme::Http, Scheme::Https];
     let scheme = known
         .into_iter()
-        .find(|known| scheme.eq_ignore_ascii_case(known))?;
+        .find(|known| scheme.eq_ignore_ascii_case(known.name()))?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     Some((scheme, &rest[..end], &rest[end..]))
 }
