@@ -1,4 +1,4 @@
-//! Guests and images among this computer's files, for whatever runs natively.
+//! Guests and images among this computer's files and at registries, for whatever runs natively.
 //!
 //! # Code map
 //! - `container`: container images, made into root images and kept.

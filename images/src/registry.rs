@@ -4,16 +4,21 @@
 //! - `reference`: which image of which registry.
 //! - `challenge`, `credentials`: what a registry wants to know, and what Docker's configuration says.
 //! - `download`: a document or blob on its way, which goes on where it broke off.
+//! - `redirect`: where a registry sends one instead.
 //!
 //! # Invariants
 //! - HTTPS alone, but to this computer itself. That holds for redirections and for who gives tokens, too.
-//! - Credentials go to the registry and to who gives its tokens, no further.
-//! - What comes is bounded: documents by [`Limits`], blobs by the sizes that they are promised to have, and time by [`Patience`]. That it is what
-//!   was asked for is seen by its digest, by whom it is handed to.
+//! - Credentials go to the registry and to who gives its tokens, no further: whoever else one of these leads to gets none, and is not heard
+//!   when it asks for some.
+//! - What comes is bounded: documents by [`Limits`], blobs by the sizes that they are promised to have. That it is what was asked for is seen by
+//!   its digest, by whom it is handed to.
+//! - Waiting is bounded by [`Patience`]: that for documents, tokens and redirections in all, that for a blob's next byte only. A blob that keeps
+//!   coming may take as long as it takes.
 
 mod challenge;
 mod credentials;
 mod download;
+mod redirect;
 mod reference;
 
 pub use reference::Reference;
@@ -22,6 +27,7 @@ use anyhow::{Context, anyhow, bail};
 use challenge::Challenge;
 use credentials::Credentials;
 use download::Download;
+use redirect::Hop;
 use reprise_host::{Digest, Limits, Place, Want};
 use rustls::crypto::ring;
 use serde::Deserialize;
@@ -29,11 +35,11 @@ use std::cell::{Cell, RefCell};
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
-use ureq::config::RedirectAuthHeaders;
-use ureq::http::{Response, StatusCode};
+use std::time::{Duration, Instant};
+use ureq::http::{Response, StatusCode, Uri};
 use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
-use ureq::{Agent, Body};
+use ureq::typestate::WithoutBody;
+use ureq::{Agent, Body, RequestBuilder, ResponseExt};
 
 /// Types of documents that lead to an image (OCI Image 1.1, media types), and those of Docker that mean the same.
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
@@ -47,11 +53,16 @@ const ANSWER_BYTES_MAX: u64 = 64 << 10;
 /// The longest piece of a registry's words that a message repeats.
 const SHOWN_CHARS_MAX: usize = 160;
 
+/// Redirections that are followed for one request.
+const REDIRECTS_MAX: u32 = 5;
+
 /// How long a registry is waited for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Patience {
-    /// Without a byte, after which a connection counts as broken.
+    /// Without a byte, after which a connection counts as broken; also for each step before an answer's body.
     pub stall: Duration,
+    /// For one request: to the end of a document or token, and to the last redirection before a blob.
+    pub total: Duration,
     /// Before the first new try; doubled for each further one.
     pub pause: Duration,
     /// New tries for one document or blob.
@@ -62,6 +73,7 @@ impl Default for Patience {
     fn default() -> Self {
         Self {
             stall: Duration::from_secs(60),
+            total: Duration::from_secs(5 * 60),
             pause: Duration::from_millis(500),
             tries: 5,
         }
@@ -125,10 +137,12 @@ impl Registry {
             .tls_config(tls)
             .https_only(base.starts_with("https:"))
             .http_status_as_error(false)
-            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+            .max_redirects(0)
             .user_agent(concat!("reprise/", env!("CARGO_PKG_VERSION")))
             .timeout_resolve(Some(patience.stall))
             .timeout_connect(Some(patience.stall))
+            .timeout_send_request(Some(patience.stall))
+            .timeout_send_body(Some(patience.stall))
             .timeout_recv_response(Some(patience.stall))
             .timeout_per_read(Some(patience.stall));
         if reference.is_local() {
@@ -201,34 +215,78 @@ impl Registry {
         format!("{}/v2/{}/{kind}/{name}", self.base, self.reference.name())
     }
 
-    /// Asks for something from a byte on. If the registry wants to know who asks, it is told.
+    /// Asks for something from a byte on. If the registry wants to know who asks, it is told. What has types to accept is a document.
     fn ask(&self, url: &str, accept: Option<&str>, from: u64) -> Result<Response<Body>, Fault> {
         let mut is_again = false;
         loop {
-            let mut request = self.agent.get(url).header("accept-encoding", "identity");
-            if let Some(types) = accept {
-                request = request.header("accept", types);
-            }
-            if from > 0 {
-                request = request.header("range", format!("bytes={from}-"));
-            }
-            if let Some(authorization) = &*self.authorization.borrow() {
-                request = request.header("authorization", authorization);
-            }
-            let response = request.call().map_err(|error| self.fault(error))?;
-            self.has_answered.set(true);
-            let status = response.status();
-            if status == StatusCode::UNAUTHORIZED && !is_again {
+            let answer = self.follow(url, accept.is_some(), |mut request, hop| {
+                request = request.header("accept-encoding", "identity");
+                if let Some(types) = accept {
+                    request = request.header("accept", types);
+                }
+                if from > 0 {
+                    request = request.header("range", format!("bytes={from}-"));
+                }
+                match &*self.authorization.borrow() {
+                    Some(authorization) if hop != Hop::Elsewhere => {
+                        request.header("authorization", authorization)
+                    }
+                    _ => request,
+                }
+            })?;
+            let status = answer.response.status();
+            let is_asking = status == StatusCode::UNAUTHORIZED && answer.hop != Hop::Elsewhere;
+            if is_asking && !is_again {
                 is_again = true;
-                let authorization = self.authorize(&response)?;
+                let authorization = self.authorize(&answer.response)?;
                 self.authorization.replace(Some(authorization));
                 continue;
             }
             if status.is_success() {
-                return Ok(response);
+                return Ok(answer.response);
             }
-            return Err(self.refusal(response));
+            return Err(self.refusal(answer));
         }
+    }
+
+    /// Gets what is at a URL, or where that leads to. What belongs into each request is put there by `prepare`. What is short has to be there
+    /// whole in time; for anything else there is time until the last redirection.
+    fn follow(
+        &self,
+        url: &str,
+        is_short: bool,
+        prepare: impl Fn(RequestBuilder<WithoutBody>, Hop) -> RequestBuilder<WithoutBody>,
+    ) -> Result<Answer, Fault> {
+        let start = Instant::now();
+        let host = self.host();
+        let no_url =
+            |location: &str| anyhow!("{host} leads to {}, which is no URL", shown(location));
+        let first: Uri = url.parse().map_err(|_| no_url(url))?;
+        let (mut url, mut hop) = (first.clone(), Hop::First);
+        for _ in 0..=REDIRECTS_MAX {
+            if !reference::is_safe(&url.to_string()) {
+                return Err(self.no_https());
+            }
+            let left = self.patience.total.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                return Err(Fault::Passing(format!("{host} leads on for too long")));
+            }
+            let mut request = self.agent.get(url.clone());
+            if is_short {
+                request = request.config().timeout_global(Some(left)).build();
+            }
+            let response = prepare(request, hop).call();
+            let response = response.map_err(|error| self.fault(error))?;
+            self.has_answered.set(true);
+            let Some(location) = redirect::location(&response) else {
+                return Ok(Answer { response, hop });
+            };
+            url = redirect::target(&url, location).ok_or_else(|| no_url(location))?;
+            hop = hop.next(&first, &url);
+        }
+        Err(Fault::Final(anyhow!(
+            "{host} leads on, over more than {REDIRECTS_MAX} redirections"
+        )))
     }
 
     /// What is to stand in requests, after the registry has asked who asks.
@@ -281,37 +339,58 @@ impl Registry {
         let default_scope = format!("repository:{}:pull", self.reference.name());
         let scope = bearer.parameter("scope").unwrap_or(&default_scope);
         let service = bearer.parameter("service").unwrap_or_default();
-        let asked = match credentials {
-            Some(Credentials::Token(token)) => self.agent.post(realm).send_form([
-                ("grant_type", "refresh_token"),
-                ("refresh_token", token),
-                ("client_id", "reprise"),
-                ("service", service),
-                ("scope", scope),
-            ]),
-            _ => {
-                let mut request = self.agent.get(realm).query("scope", scope);
-                if !service.is_empty() {
-                    request = request.query("service", service);
+        let mut answer = match credentials {
+            // No redirection takes a form along.
+            Some(Credentials::Token(token)) => {
+                let request = self.agent.post(realm).config();
+                let request = request.timeout_global(Some(self.patience.total)).build();
+                let response = request.send_form([
+                    ("grant_type", "refresh_token"),
+                    ("refresh_token", token),
+                    ("client_id", "reprise"),
+                    ("service", service),
+                    ("scope", scope),
+                ]);
+                Answer {
+                    response: response.map_err(|error| self.fault(error))?,
+                    hop: Hop::First,
                 }
-                if let Some(Credentials::Password { user, password }) = credentials {
-                    request = request.header("authorization", credentials::basic(user, password));
-                }
-                request.call()
             }
+            _ => self.follow(realm, true, |mut request, hop| {
+                // Who leads on has put it into the new URL, if it belongs there.
+                if hop == Hop::First {
+                    request = request.query("scope", scope);
+                    if !service.is_empty() {
+                        request = request.query("service", service);
+                    }
+                }
+                match credentials {
+                    Some(Credentials::Password { user, password }) if hop != Hop::Elsewhere => {
+                        request.header("authorization", credentials::basic(user, password))
+                    }
+                    _ => request,
+                }
+            })?,
         };
-        let mut response = asked.map_err(|error| self.fault(error))?;
-        match response.status() {
+        match answer.response.status() {
             status if status.is_success() => {}
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST => {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::BAD_REQUEST
+                if answer.hop != Hop::Elsewhere =>
+            {
                 return Err(Fault::Final(self.log_in()));
             }
-            _ => return Err(self.refusal(response)),
+            _ => {
+                // Who gives the tokens is not the registry: what is missing there is no image.
+                answer.hop = Hop::Elsewhere;
+                return Err(self.refusal(answer));
+            }
         }
-        let answer = (response.body_mut().with_config().limit(ANSWER_BYTES_MAX)).read_to_vec();
-        let answer = answer.map_err(|error| self.fault(error))?;
-        let token = serde_json::from_slice::<Token>(&answer).ok();
-        let token = token.and_then(|answer| answer.token.or(answer.access_token));
+        let body = answer.response.body_mut().with_config();
+        let bytes = (body.limit(ANSWER_BYTES_MAX)).read_to_vec();
+        let bytes = bytes.map_err(|error| self.fault(error))?;
+        let token = serde_json::from_slice::<Token>(&bytes)
+            .ok()
+            .and_then(Token::any);
         match token {
             // It becomes a header's value.
             Some(token) if token.bytes().all(|byte| byte.is_ascii_graphic()) => {
@@ -325,29 +404,56 @@ impl Registry {
     }
 
     /// Why an answer is none.
-    fn refusal(&self, mut response: Response<Body>) -> Fault {
+    fn refusal(&self, answer: Answer) -> Fault {
         let (host, name) = (self.host(), self.reference.name());
-        let status = response.status();
-        let answer = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
-        let words = (answer.read_to_vec().ok())
-            .and_then(|bytes| serde_json::from_slice::<Refusal>(&bytes).ok())
+        let status = answer.response.status();
+        let is_elsewhere = answer.hop == Hop::Elsewhere;
+        let who = match answer.response.get_uri().authority() {
+            Some(place) if is_elsewhere && place != host => {
+                format!("{}, to which {host} leads,", shown(place.as_str()))
+            }
+            _ => host.to_owned(),
+        };
+        let bytes = self.words(answer.response);
+        let words = (serde_json::from_slice::<Refusal>(&bytes).ok())
             .and_then(|refusal| refusal.errors.into_iter().next())
             .map(|error| format!(" ({})", shown(&error.message)))
             .unwrap_or_default();
         match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Fault::Final(self.log_in()),
-            StatusCode::NOT_FOUND => Fault::Final(anyhow!(
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN if !is_elsewhere => {
+                Fault::Final(self.log_in())
+            }
+            StatusCode::NOT_FOUND if !is_elsewhere => Fault::Final(anyhow!(
                 "{host} has no {name} with the tag or digest {}, or parts of it are gone{words}",
                 self.reference.manifest()
             )),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
-                Fault::Passing(format!("{host} answered {status}{words}"))
+                Fault::Passing(format!("{who} answered {status}{words}"))
             }
             status if status.is_server_error() => {
-                Fault::Passing(format!("{host} answered {status}{words}"))
+                Fault::Passing(format!("{who} answered {status}{words}"))
             }
-            status => Fault::Final(anyhow!("{host} answered {status}{words}")),
+            status => Fault::Final(anyhow!("{who} answered {status}{words}")),
         }
+    }
+
+    /// What of a refusal's body comes in the time that a connection may stall: the answer to a request for a blob has no other end.
+    fn words(&self, response: Response<Body>) -> Vec<u8> {
+        let start = Instant::now();
+        let mut body = response.into_body().into_reader().take(ANSWER_BYTES_MAX);
+        let mut bytes = Vec::new();
+        let mut piece = [0; 4 << 10];
+        while start.elapsed() < self.patience.stall {
+            match body.read(&mut piece) {
+                Ok(0) | Err(_) => break,
+                Ok(length) => bytes.extend_from_slice(&piece[..length]),
+            }
+        }
+        bytes
+    }
+
+    fn no_https(&self) -> Fault {
+        Fault::Final(anyhow!("{} leads to where there is no HTTPS", self.host()))
     }
 
     /// What went wrong on the way.
@@ -357,17 +463,13 @@ impl Registry {
             error,
             ureq::Error::BadUri(_)
                 | ureq::Error::HostNotFound
-                | ureq::Error::RedirectFailed
-                | ureq::Error::TooManyRedirects
                 | ureq::Error::Tls(_)
                 | ureq::Error::Rustls(_)
                 | ureq::Error::BodyExceedsLimit(_)
                 | ureq::Error::LargeResponseHeader(..)
         );
         match error {
-            ureq::Error::RequireHttpsOnly(_) => {
-                Fault::Final(anyhow!("{host} leads to where there is no HTTPS"))
-            }
+            ureq::Error::RequireHttpsOnly(_) => self.no_https(),
             _ if !self.has_answered.get() => {
                 Fault::Final(anyhow!("{host} cannot be reached: {error}"))
             }
@@ -375,6 +477,13 @@ impl Registry {
             _ => Fault::Passing(format!("the connection to {host} broke off: {error}")),
         }
     }
+}
+
+/// What came in the end, after redirections.
+struct Answer {
+    response: Response<Body>,
+    /// Who gave it.
+    hop: Hop,
 }
 
 /// Why something was not had.
@@ -397,6 +506,14 @@ impl From<anyhow::Error> for Fault {
 struct Token {
     token: Option<String>,
     access_token: Option<String>,
+}
+
+impl Token {
+    /// The one that is there, under either name.
+    fn any(self) -> Option<String> {
+        let mut given = [self.token, self.access_token].into_iter().flatten();
+        given.find(|token| !token.is_empty())
+    }
 }
 
 /// What a registry says when it refuses (OCI Distribution 1.1, error codes).

@@ -40,10 +40,14 @@ pub(crate) struct Manners {
     pub(crate) failures: u32,
     /// What requests need to have.
     pub(crate) wants: Wants,
-    /// Blobs are elsewhere.
+    /// Goes before a blob's path to say where it is.
     pub(crate) redirect: Option<String>,
     /// Goes into the challenge in place of this server's own.
     pub(crate) realm: Option<String>,
+    /// Goes before the path of tokens to say where they are.
+    pub(crate) token_redirect: Option<String>,
+    /// Answers come a byte at a time.
+    pub(crate) trickles: bool,
     /// Speaks TLS.
     pub(crate) authority: Option<Authority>,
 }
@@ -134,14 +138,16 @@ impl Server {
         std::mem::take(&mut self.state.lock().unwrap().log)
     }
 
-    /// An impatient client of it, which is this person by Docker's configuration.
+    /// A client of it, impatient where the server stalls or trickles, which is this person by Docker's configuration.
     pub(crate) fn client(&self, name: &str, config: Option<&Path>) -> Registry {
+        let manners = self.state.lock().unwrap().manners.clone();
         let patience = Patience {
-            stall: Duration::from_millis(300),
+            stall: Duration::from_secs(if manners.stalls { 1 } else { 30 }),
+            total: Duration::from_secs(if manners.trickles { 1 } else { 60 }),
             pause: Duration::from_millis(2),
             tries: 3,
         };
-        let authority = self.state.lock().unwrap().manners.authority.clone();
+        let authority = manners.authority;
         let scheme = if authority.is_some() { "https" } else { "http" };
         let trusted = authority.map(|authority| {
             let pem = authority.certificate_pem();
@@ -176,12 +182,13 @@ impl Server {
 
     /// Pulls, and fails with one line that has these words.
     #[track_caller]
-    fn check_refused(&self, name: &str, config: Option<&Path>, words: &str) {
+    fn check_refused(&self, name: &str, config: Option<&Path>, words: &str) -> String {
         let Err(error) = self.pull(name, config) else {
             panic!("it was not refused");
         };
         let told = format!("{error:#}");
         assert!(told.contains(words) && told.lines().count() == 1, "{told}");
+        told
     }
 }
 
@@ -313,10 +320,16 @@ fn serve<S: Read + Write>(stream: &mut BufReader<S>, state: &Mutex<State>) -> io
     } else {
         body.len()
     };
-    stream.write_all(&body[..end.min(body.len())])?;
+    let pieces = if manners.trickles { 1 } else { FILE_BYTES };
+    for piece in body[..end.min(body.len())].chunks(pieces) {
+        stream.write_all(piece)?;
+        if manners.trickles {
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
     stream.flush()?;
     if end < body.len() && manners.stalls {
-        thread::sleep(Duration::from_secs(2));
+        thread::sleep(Duration::from_secs(5));
     }
     Ok(())
 }
@@ -324,7 +337,7 @@ fn serve<S: Read + Write>(stream: &mut BufReader<S>, state: &Mutex<State>) -> io
 /// The status and headers, the body, and the manners that hold for it.
 fn answer(
     state: &mut State,
-    path: &str,
+    asked: &str,
     authorization: &str,
     form: &str,
     range: Option<&str>,
@@ -336,12 +349,18 @@ fn answer(
         state.manners.failures -= 1;
         return simple("503 Busy");
     }
+    let token_redirect = manners.token_redirect.as_ref();
+    if let Some(elsewhere) = token_redirect.filter(|_| asked.starts_with("/token")) {
+        return simple(&format!("307 Elsewhere\r\nlocation: {elsewhere}{asked}"));
+    }
+    let path = asked.trim_start_matches("/moved");
+    let is_moved = path.len() < asked.len();
     if path.starts_with("/token?") || path == "/token" {
         let is_known = authorization == "Basic dTpw" || form.contains("refresh_token=secret");
         let expected = "?scope=repository%3Aapp%3Apull&service=the%20service";
         let is_right = form.contains("scope=repository%3Aapp%3Apull") || path.ends_with(expected);
         assert!(is_right, "{path} {form}");
-        let token = br#"{"access_token": "let-me-in"}"#.to_vec();
+        let token = br#"{"token": "", "access_token": "let-me-in"}"#.to_vec();
         return match is_known {
             true => ("200 OK".to_owned(), token, manners.clone()),
             false => simple("401 Unauthorized"),
@@ -366,7 +385,7 @@ fn answer(
     if let Some(elsewhere) = manners
         .redirect
         .as_ref()
-        .filter(|_| path.contains("/blobs/"))
+        .filter(|_| path.contains("/blobs/") && !is_moved)
     {
         return simple(&format!("307 Elsewhere\r\nlocation: {elsewhere}{path}"));
     }
@@ -486,20 +505,23 @@ fn who_asks_is_told() {
 #[test]
 fn credentials_go_nowhere_else() {
     let elsewhere = Server::new(Manners::default());
-    let redirect = Some(format!(
-        "http://localhost:{}",
-        elsewhere.state.lock().unwrap().port
-    ));
-    let server = Server::new(Manners {
-        redirect,
-        wants: Wants::Token,
-        ..Manners::default()
-    });
-    let password = config(&server, PASSWORD);
-    server.check(Some(password.path()));
-    let log = elsewhere.log();
-    assert_eq!(log.len(), 2, "{log:?}");
-    assert!(log.iter().all(|line| line.ends_with(' ')), "{log:?}");
+    let port = elsewhere.state.lock().unwrap().port;
+    // Another port of the same host is another one, too.
+    for host in ["localhost", "127.0.0.1"] {
+        for wants in [Wants::Basic, Wants::Token] {
+            let redirect = Some(format!("http://{host}:{port}"));
+            let server = Server::new(Manners {
+                redirect,
+                wants,
+                ..Manners::default()
+            });
+            let password = config(&server, PASSWORD);
+            server.check(Some(password.path()));
+            let log = elsewhere.log();
+            assert_eq!(log.len(), 2, "{log:?}");
+            assert!(log.iter().all(|line| line.ends_with(' ')), "{log:?}");
+        }
+    }
 
     let realm = Some("http://a.test/token".to_owned());
     let server = Server::new(Manners {
@@ -509,6 +531,97 @@ fn credentials_go_nowhere_else() {
     });
     let password = config(&server, PASSWORD);
     server.check_refused("app:1", Some(password.path()), "is not HTTPS");
+}
+
+#[test]
+fn who_is_elsewhere_asks_in_vain() {
+    for wants in [Wants::Basic, Wants::Token] {
+        let elsewhere = Server::new(Manners {
+            wants,
+            ..Manners::default()
+        });
+        let redirect = Some(format!("http://{}", elsewhere.host()));
+        for wants in [Wants::Nothing, Wants::Basic, Wants::Token] {
+            let server = Server::new(Manners {
+                redirect: redirect.clone(),
+                wants,
+                ..Manners::default()
+            });
+            for entry in [PASSWORD, r#"{"identitytoken": "secret"}"#] {
+                if wants == Wants::Basic && entry != PASSWORD {
+                    continue;
+                }
+                let known = config(&server, entry);
+                let words = "leads, answered 401";
+                let told = server.check_refused("app:1", Some(known.path()), words);
+                assert!(told.contains(&elsewhere.host()), "{told}");
+                assert!(!told.contains("docker login"), "{told}");
+                let log = elsewhere.log();
+                assert_eq!(log.len(), 1, "{log:?}");
+                assert!(log[0].ends_with(' '), "{log:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn who_gives_tokens_leads_no_credentials_away() {
+    let elsewhere = Server::new(Manners::default());
+    let server = Server::new(Manners {
+        wants: Wants::Token,
+        token_redirect: Some(format!("http://{}", elsewhere.host())),
+        ..Manners::default()
+    });
+    let password = config(&server, PASSWORD);
+    let told = server.check_refused("app:1", Some(password.path()), "leads, answered 401");
+    assert!(!told.contains("docker login"), "{told}");
+    let log = elsewhere.log();
+    assert!(log.len() == 1 && log[0].ends_with(' '), "{log:?}");
+    // A form is not led anywhere.
+    let refresh = config(&server, r#"{"identitytoken": "secret"}"#);
+    server.check_refused("app:1", Some(refresh.path()), "answered 307");
+    assert!(elsewhere.log().is_empty());
+    // Within its own house it may.
+    let server = Server::new(Manners {
+        wants: Wants::Token,
+        token_redirect: Some("/moved".to_owned()),
+        ..Manners::default()
+    });
+    server.check(Some(config(&server, PASSWORD).path()));
+}
+
+#[test]
+fn redirections_are_followed_and_bounded() {
+    let redirected = |redirect: &str| {
+        Server::new(Manners {
+            redirect: Some(redirect.to_owned()),
+            wants: Wants::Token,
+            ..Manners::default()
+        })
+    };
+    // The same one is told who asks, wherever it has things.
+    let server = redirected("/moved");
+    server.check(Some(config(&server, PASSWORD).path()));
+    let check_refused = |redirect: &str, words: &str| {
+        let server = redirected(redirect);
+        server.check_refused("app:1", Some(config(&server, PASSWORD).path()), words);
+        server.log()
+    };
+    let log = check_refused("", "more than 5 redirections");
+    let blobs = log.iter().filter(|line| line.contains("/blobs/")).count();
+    assert_eq!(blobs, 6, "{log:?}");
+    check_refused("http://a.test", "no HTTPS");
+    check_refused("ftp://127.0.0.1", "no HTTPS");
+    check_refused("http://a test", "no URL");
+}
+
+#[test]
+fn documents_have_their_time() {
+    let server = Server::new(Manners {
+        trickles: true,
+        ..Manners::default()
+    });
+    server.check_refused("app:1", None, "timeout: global");
 }
 
 #[test]
