@@ -176,6 +176,11 @@ fn make(image: &Image, source: &Path, folder: &Path, layout: &Path) -> Result<()
         .arg(format!("--mode={mode}"))
         .args(["--variant=extract", "--architectures=riscv64"])
         .args(proxies()?)
+        .envs(
+            PROXY_VARIABLES
+                .iter()
+                .filter_map(|name| Some((name, std::env::var_os(name)?))),
+        )
         .arg("--aptopt=Acquire::Retries \"3\"")
         .arg(format!("--include={packages}"))
         .arg(RELEASE)
@@ -235,6 +240,9 @@ fn make(image: &Image, source: &Path, folder: &Path, layout: &Path) -> Result<()
     // Each image is made of some hundreds of megabytes.
     files::remove_folder(folder)
 }
+
+/// By which apt finds a proxy as well (apt-transport-http(1)).
+const PROXY_VARIABLES: &[&str] = &["http_proxy", "https_proxy", "no_proxy"];
 
 /// The machine's own proxies for apt, as options for another apt.
 fn proxies() -> Result<Vec<String>> {
