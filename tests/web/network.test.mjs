@@ -124,7 +124,7 @@ test('a guest fetches over the network, is told what the browser refuses, and re
       await app.until('an end', ({ fetches }) => fetches.some(({ failure }) => failure === 'the guest gave it up'));
       await app.until('an end at the server', () => hasGivenUp);
 
-      // Neither cookies nor where the page is from, and nothing that needs the server's leave.
+      // Neither cookies nor the page's path, and nothing that needs the server's leave.
       assert.ok(openServer.asked.every(({ method }) => method !== 'OPTIONS'));
       assert.ok(openServer.asked.every(({ headers }) => headers.cookie === undefined && headers.referer === undefined));
 
